@@ -1,0 +1,3 @@
+"""Function-calling models on your own machine, with calls that are always valid."""
+
+from __future__ import annotations

@@ -1,0 +1,203 @@
+"""The nouns of a conversation: tools, calls, messages, events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+Schema = Mapping[str, Any]
+
+
+class Effect(Enum):
+    """What running a tool can do."""
+
+    READ = "read"
+    WRITE = "write"
+    EXECUTE = "execute"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Something the model can call."""
+
+    name: str
+    description: str
+    parameters: Schema
+    """JSON Schema of the arguments object."""
+    effect: Effect = Effect.EXECUTE
+    run: Callable[..., object] | None = None
+    """The function behind the tool, or None when the caller runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Instructions that stand before the conversation."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What the user says."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A reply that calls tools."""
+
+    calls: tuple[ToolCall, ...]
+    text: str = ""
+    """What stood beside the calls. xLAM's format has no place for it, so no prompt repeats it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one call."""
+
+    call: ToolCall
+    output: str
+    ok: bool = True
+
+
+Reply = Answer | Calls
+Message = System | User | Answer | Calls | Result
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The user lets this one call run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """The user lets this tool run from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """The user refuses the call; the model reads the reason."""
+
+    reason: str = ""
+
+
+Decision = Once | Always | No
+Approve = Callable[[Tool, ToolCall], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and seconds that went into a generation, or into all those of a turn."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Prompt tokens whose KV was there already."""
+    reply_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reply_tokens + other.reply_tokens,
+            self.prefill_seconds + other.prefill_seconds,
+            self.decode_seconds + other.decode_seconds,
+        )
+
+    @property
+    def decode_speed(self) -> float:
+        """Reply tokens a second."""
+        return self.reply_tokens / self.decode_seconds if self.decode_seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """How much of the prompt the model has read, in tokens."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of an answer, as it is written."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    """A piece of the JSON of calls, as it is written."""
+
+    text: str
+
+
+Reason = Literal["answer", "calls", "cut", "broken", "steps", "loop", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The last event of a turn."""
+
+    reason: Reason
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a generation ended: the model stopped, or ran out of room."""
+
+    cut: bool = False
+    usage: Usage = Usage()
+
+
+Event = Prefill | Delta | CallDelta | Message | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a prompt, with text that is special only where the template says so."""
+
+    text: str
+    special: bool = False
+
+
+Prompt = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen. The defaults are greedy, as xLAM's scores were measured."""
+
+    temperature: float = 0.0
+    """0 takes the most likely token."""
+    top_k: int = 0
+    """How many of the likeliest tokens stay; 0 keeps all."""
+    top_p: float = 1.0
+    """The likeliest tokens that together reach this probability stay."""
+    min_p: float = 0.0
+    """Tokens stay that are at least this share of the likeliest one's probability."""
+    seed: int = 0
+    max_tokens: int = 1024
+    """The most tokens in one reply."""
