@@ -1,0 +1,104 @@
+"""Settings: file, environment and defaults become one Config."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from .errors import UsageError
+
+APP = "xlam-local"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where this program keeps its things."""
+
+    config: Path
+    data: Path
+    cache: Path
+    state: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the user has settled in `config.toml`."""
+
+    model: str | None = None
+    """The model when none is named."""
+    context: int = 8192
+    """Tokens of context, at most the model's own."""
+    max_tokens: int = 1024
+    """The most tokens in one reply."""
+    max_steps: int = 8
+    """The most replies in one turn."""
+    temperature: float = 0.0
+    """0 takes the most likely token."""
+    threads: int | None = None
+    """Threads that compute; every core when not set."""
+
+
+def folders(environment: Mapping[str, str] = os.environ) -> Folders:
+    """The folders under XLAM_LOCAL_HOME where that is set, else where the system wants them."""
+    if home := environment.get("XLAM_LOCAL_HOME"):
+        top = Path(home).expanduser().absolute()
+        return Folders(top / "config", top / "data", top / "cache", top / "state")
+    dirs = platformdirs.PlatformDirs(APP, appauthor=False)
+    return Folders(
+        dirs.user_config_path, dirs.user_data_path, dirs.user_cache_path, dirs.user_state_path
+    )
+
+
+def load(path: Path) -> Config:
+    """The settings in the file at `path`, or the defaults where there is none."""
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Config()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    return _checked(settings, path)
+
+
+def _checked(settings: Mapping[str, Any], path: Path) -> Config:
+    known = {field.name for field in fields(Config)}
+    for key, value in settings.items():
+        if key not in known:
+            raise UsageError(f"{path}: there is no setting {key!r}; there are {_listed(known)}.")
+        if not KINDS[key](value):
+            raise UsageError(f"{path}: {key} cannot be {value!r}.")
+    return Config(**settings)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _temperature(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 5
+
+
+KINDS = {
+    "model": _text,
+    "context": _count,
+    "max_tokens": _count,
+    "max_steps": _count,
+    "temperature": _temperature,
+    "threads": _count,
+}
