@@ -1,0 +1,109 @@
+"""Files in the Hugging Face cache, laid out so that every program finds them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import IntegrityError, XlamError
+from .names import safe
+from .types import amount
+
+RESERVE = 64 << 20
+"""Bytes of disk that a fetch leaves free."""
+
+
+def folder(hub: Path, repo: str) -> Path:
+    """The folder of one repository."""
+    return hub / "--".join(["models", *repo.split("/")])
+
+
+def blob(hub: Path, repo: str, etag: str) -> Path:
+    """The file that holds the bytes with this hash."""
+    return folder(hub, repo) / "blobs" / etag
+
+
+def partial(hub: Path, repo: str, etag: str) -> Path:
+    """The file that holds the bytes that have come so far."""
+    return folder(hub, repo) / "blobs" / f"{etag}.incomplete"
+
+
+def snapshot(hub: Path, repo: str, commit: str, file: str) -> Path:
+    """The file by its own name, at one commit; a name that leads elsewhere is refused."""
+    if not safe(file) or not safe(commit) or "/" in commit:
+        raise IntegrityError(f"{repo} names a file outside of its repository: {file!r}.")
+    return folder(hub, repo) / "snapshots" / commit / file
+
+
+def place(hub: Path, repo: str, commit: str, file: str, etag: str, revision: str) -> Path:
+    """Give the blob its name at this commit, and let `revision` point to the commit."""
+    path = snapshot(hub, repo, commit, file)
+    target = blob(hub, repo, etag)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        link = path.with_name(f".{path.name}.{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(target, path.parent))
+        link.replace(path)
+        if revision != commit:
+            write(folder(hub, repo) / "refs" / revision, commit)
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file so that a reader finds the old text or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def commit(hub: Path, repo: str, revision: str) -> str | None:
+    """The commit that a revision pointed to when it was last fetched."""
+    try:
+        text = (folder(hub, repo) / "refs" / revision).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if safe(text) and "/" not in text else None
+
+
+def lock_path(hub: Path, repo: str, etag: str) -> Path:
+    """The lock of one blob, where huggingface_hub has it too."""
+    return hub / ".locks" / folder(hub, repo).name / f"{etag}.lock"
+
+
+def check_room(path: Path, needed: int) -> None:
+    """Refuse to begin what the disk under `path` cannot hold."""
+    while not path.exists():
+        path = path.parent
+    free = shutil.disk_usage(path).free
+    if needed + RESERVE > free:
+        raise XlamError(
+            f"The disk has {amount(free)} free at {path}, and {amount(needed)} are still to come; "
+            "free some, or put HF_HOME on a larger disk."
+        )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says of a failed write into a sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise XlamError(_why(error, path)) from error
+
+
+def _why(error: OSError, path: Path) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"The disk is full at {path.parent}; what has come so far is kept."
+        case errno.EACCES | errno.EPERM:
+            return f"There is no right to write in {path.parent}."
+        case errno.EROFS:
+            return f"{path.parent} is on a disk that can only be read."
+        case _:
+            return f"{path} cannot be written: {error.strerror or error}."
