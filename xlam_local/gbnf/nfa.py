@@ -1,0 +1,223 @@
+"""From regular nodes to automata, by way of nondeterministic ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+from .automaton import END, Automaton, TooLarge, complement, trimmed
+from .nodes import (
+    SURROGATES,
+    Alt,
+    And,
+    Chars,
+    Lit,
+    Node,
+    Not,
+    Quoted,
+    Ref,
+    Repeat,
+    Seq,
+    Token,
+    children,
+)
+
+Fragment = tuple[int, int]
+Key = TypeVar("Key", bound=Hashable)
+
+
+LIMIT = 20_000
+"""States that an automaton may have, finished or not."""
+
+
+@lru_cache(maxsize=4096)
+def automaton(node: Node, limit: int = LIMIT) -> Automaton:
+    """The automaton of a regular node."""
+    return _Builder(tuple(sorted(_edges(node))), limit).automaton(node)
+
+
+def matches(node: Node, text: str) -> bool:
+    """Whether a regular node matches the whole text."""
+    return automaton(node).matches(text)
+
+
+def empty(node: Node) -> bool:
+    """Whether there is no text that a regular node matches."""
+    return not automaton(node).final
+
+
+def _edges(node: Node) -> set[int]:
+    """The code points where some class of the node begins or ends."""
+    edges, todo = {0, SURROGATES[0], SURROGATES[1] + 1, END}, [node]
+    while todo:
+        match todo.pop():
+            case Lit(text):
+                edges.update(edge for char in text for edge in (ord(char), ord(char) + 1))
+            case Chars(ranges):
+                edges.update(edge for first, last in ranges for edge in (first, last + 1))
+            case other:
+                todo.extend(children(other))
+    return edges
+
+
+class _Builder:
+    """States of a nondeterministic automaton, in which every node becomes a fragment."""
+
+    def __init__(self, edges: tuple[int, ...], limit: int) -> None:
+        self.edges = edges
+        self.limit = limit
+        self.empty_moves: list[list[int]] = []
+        self.moves: list[list[tuple[range, int]]] = []
+
+    def automaton(self, node: Node) -> Automaton:
+        start, end = self.fragment(node)
+        return trimmed(self.edges, *self.determinized(start, end))
+
+    def state(self) -> int:
+        if len(self.moves) > self.limit:
+            raise TooLarge
+        self.empty_moves.append([])
+        self.moves.append([])
+        return len(self.moves) - 1
+
+    def fragment(self, node: Node) -> Fragment:
+        match node:
+            case Lit(text):
+                return self.chain([self.chars(((ord(char), ord(char)),)) for char in text])
+            case Chars(ranges):
+                return self.chars(ranges)
+            case Seq(parts):
+                return self.chain([self.fragment(part) for part in parts])
+            case Alt(choices):
+                return self.fork([self.fragment(choice) for choice in choices])
+            case Repeat(inner, least, most):
+                return self.repeated(inner, least, most)
+            case And(parts):
+                return self.embedded(self.product([self.alone(part) for part in parts]))
+            case Not(inner):
+                return self.embedded(complement(self.alone(inner)))
+            case Token(inner) | Quoted(inner):
+                return self.fragment(inner)
+            case Ref():
+                raise TypeError("A reference to a rule is not regular.")
+
+    def chars(self, ranges: Sequence[tuple[int, int]]) -> Fragment:
+        start, end = self.state(), self.state()
+        for first, last in ranges:
+            low, high = bisect_right(self.edges, first) - 1, bisect_right(self.edges, last)
+            self.moves[start].append((range(low, high), end))
+        return start, end
+
+    def chain(self, fragments: Sequence[Fragment]) -> Fragment:
+        start = end = self.state()
+        for first, last in fragments:
+            self.empty_moves[end].append(first)
+            end = last
+        return start, end
+
+    def fork(self, fragments: Sequence[Fragment]) -> Fragment:
+        start, end = self.state(), self.state()
+        for first, last in fragments:
+            self.empty_moves[start].append(first)
+            self.empty_moves[last].append(end)
+        return start, end
+
+    def repeated(self, node: Node, least: int, most: int | None) -> Fragment:
+        copies = [self.fragment(node) for _ in range(least)]
+        if most is None:
+            copies.append(self.loop(node))
+            return self.chain(copies)
+        start, end = self.chain(copies)
+        stop = self.state()
+        for _ in range(most - least):
+            first, last = self.fragment(node)
+            self.empty_moves[end] += [first, stop]
+            end = last
+        self.empty_moves[end].append(stop)
+        return start, stop
+
+    def loop(self, node: Node) -> Fragment:
+        hub = self.state()
+        first, last = self.fragment(node)
+        self.empty_moves[hub].append(first)
+        self.empty_moves[last].append(hub)
+        return hub, hub
+
+    def alone(self, node: Node) -> Automaton:
+        return _Builder(self.edges, self.limit).automaton(node)
+
+    def embedded(self, inner: Automaton) -> Fragment:
+        states = [self.state() for _ in inner.moves]
+        start, end = self.state(), self.state()
+        self.empty_moves[start].append(states[0])
+        for state, moves in zip(states, inner.moves, strict=True):
+            self.moves[state] = [
+                (range(cls, cls + 1), states[to]) for cls, to in enumerate(moves) if to >= 0
+            ]
+        for final in inner.final:
+            self.empty_moves[states[final]].append(end)
+        return start, end
+
+    def product(self, automata: Sequence[Automaton]) -> Automaton:
+        def step(key: tuple[int, ...], cls: int) -> tuple[int, ...] | None:
+            to = tuple(a.moves[state][cls] for a, state in zip(automata, key, strict=True))
+            return None if -1 in to else to
+
+        start = (0,) * len(automata)
+        keys, moves = self.explored(start, step)
+        final = {
+            number
+            for key, number in keys.items()
+            if all(state in a.final for a, state in zip(automata, key, strict=True))
+        }
+        return trimmed(self.edges, moves, final)
+
+    def determinized(self, start: int, end: int) -> tuple[list[list[int]], set[int]]:
+        tables: dict[tuple[int, ...], dict[int, set[int]]] = {}
+
+        def step(key: tuple[int, ...], cls: int) -> tuple[int, ...] | None:
+            if key not in tables:
+                tables[key] = self.table(key)
+            to = tables[key].get(cls)
+            return self.closed(to) if to else None
+
+        keys, moves = self.explored(self.closed({start}), step)
+        return moves, {number for key, number in keys.items() if end in key}
+
+    def table(self, key: tuple[int, ...]) -> dict[int, set[int]]:
+        table: dict[int, set[int]] = {}
+        for state in key:
+            for classes, to in self.moves[state]:
+                for cls in classes:
+                    table.setdefault(cls, set()).add(to)
+        return table
+
+    def closed(self, states: Iterable[int]) -> tuple[int, ...]:
+        seen, todo = set(states), list(states)
+        while todo:
+            for to in self.empty_moves[todo.pop()]:
+                if to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+        return tuple(sorted(seen))
+
+    def explored(
+        self, start: Key, step: Callable[[Key, int], Key | None]
+    ) -> tuple[dict[Key, int], list[list[int]]]:
+        keys = {start: 0}
+        moves: list[list[int]] = []
+        queue = [start]
+        for key in queue:
+            row = []
+            for cls in range(len(self.edges)):
+                to = step(key, cls)
+                if to is not None and to not in keys:
+                    if len(keys) >= self.limit:
+                        raise TooLarge
+                    keys[to] = len(keys)
+                    queue.append(to)
+                row.append(-1 if to is None else keys[to])
+            moves.append(row)
+        return keys, moves
