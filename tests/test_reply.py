@@ -18,7 +18,7 @@ def heard(pieces: list[str]) -> tuple[list[Delta | CallDelta], Reply | str]:
     events = [event for piece in pieces for event in reader.feed(piece)]
     events.extend(reader.rest())
     try:
-        return events, reader.close()
+        return events, read(reader.text)
     except ReplyError as error:
         return events, str(error)
 
@@ -95,7 +95,7 @@ def test_words_go_through_at_once_and_calls_are_told_apart() -> None:
     assert list(reader.feed('me": "add"')) == [CallDelta('[{"name": "add"')]
     assert list(reader.feed(', "arguments": {}}]')) == [CallDelta(', "arguments": {}}]')]
     assert list(reader.rest()) == []
-    assert reader.close() == Calls((ToolCall("call_0", "add", {}),), "Sure.")
+    assert read(reader.text) == Calls((ToolCall("call_0", "add", {}),), "Sure.")
 
 
 def test_what_was_held_back_and_is_no_call_comes_at_the_end() -> None:

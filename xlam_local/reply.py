@@ -39,43 +39,39 @@ class ReplyReader:
     """Reads a reply piece by piece: words go through at once, calls are told apart."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self.text = ""
+        """All that was read."""
         self._shown = 0
         self._calling = False
 
     def feed(self, piece: str) -> Iterator[Delta | CallDelta]:
         """Take the next piece; give what is sure to be words, or part of a call."""
-        self._text += piece
+        self.text += piece
         if not self._calling:
-            begun = _OPENING.search(self._text, self._shown)
+            begun = _OPENING.search(self.text, self._shown)
             self._calling = begun is not None
-            sure = begun.start() if begun else _unsure(self._text, self._shown)
+            sure = begun.start() if begun else _unsure(self.text, self._shown)
             if sure > self._shown:
-                yield Delta(self._text[self._shown : sure])
+                yield Delta(self.text[self._shown : sure])
                 self._shown = sure
-        if self._calling and len(self._text) > self._shown:
-            yield CallDelta(self._text[self._shown :])
-            self._shown = len(self._text)
+        if self._calling and len(self.text) > self._shown:
+            yield CallDelta(self.text[self._shown :])
+            self._shown = len(self.text)
 
     def rest(self) -> Iterator[Delta]:
         """What was held back and turned out to be words."""
-        if not self._calling and len(self._text) > self._shown:
-            yield Delta(self._text[self._shown :])
-            self._shown = len(self._text)
-
-    def close(self, first: int = 0) -> Reply:
-        """The reply as a whole, its calls numbered from `first`.
-
-        Raises:
-            ReplyError: the model began a call and did not write it to the end.
-        """
-        return read(self._text, first)
+        if not self._calling and len(self.text) > self._shown:
+            yield Delta(self.text[self._shown :])
+            self._shown = len(self.text)
 
 
 def read(text: str, first: int = 0) -> Reply:
     """A whole text as an answer or calls; the calls' ids are numbered from `first`.
 
     Takes xLAM's array, a single call, several in a row, calls in fences and after words.
+
+    Raises:
+        ReplyError: the model began a call and did not write it to the end.
     """
     values = list(_values(text))
     if any(_MEANT.search(part) for part in _outside(text, values)):

@@ -1,0 +1,207 @@
+"""One turn: the model speaks and acts until it answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from . import grammar, prompt, schema
+from .errors import ReplyError, ToolError
+from .gbnf import Grammar
+from .reply import ReplyReader, read
+from .types import (
+    Answer,
+    Approve,
+    Calls,
+    Done,
+    End,
+    Event,
+    Message,
+    No,
+    Prefill,
+    Prompt,
+    Reason,
+    Result,
+    Sampling,
+    System,
+    Tool,
+    ToolCall,
+    Usage,
+)
+
+log = logging.getLogger(__name__)
+
+SAME_CALLS = 3
+"""How often the same calls are made in a turn before it ends as a loop."""
+
+
+Step = Generator[Event, None, Reason | None]
+
+
+class Engine(Protocol):
+    """Anything that writes on after a prompt, within a grammar."""
+
+    @property
+    def format(self) -> prompt.Format:
+        """How the model's prompts are written."""
+
+    def generate(
+        self, prompt: Prompt, grammar: Grammar | None, sampling: Sampling
+    ) -> Iterator[Prefill | str | End]:
+        """Yield progress, then text as it is written, then one End."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for a turn."""
+
+    choice: str = "auto"
+    """For the first reply: auto (calls or words), required (calls), none (words), a tool's name.
+    After the first results the model decides."""
+    parallel: bool = True
+    """Whether one reply may hold several calls."""
+    max_steps: int = 8
+    """The most replies in one turn."""
+    sampling: Sampling = Sampling()
+
+
+def turn(
+    conversation: Sequence[Message],
+    tools: Sequence[Tool],
+    engine: Engine,
+    approve: Approve,
+    rules: Rules = Rules(),
+) -> Iterator[Event]:
+    """Play one turn: the model speaks and acts until it answers.
+
+    Every message is yielded as it joins the conversation, with pieces of it before, and a Done
+    at the end. To cancel, stop consuming. `approve` is asked before each call runs; a tool
+    without a function ends the turn, for the caller to run it.
+    """
+    return _Turn(list(conversation), tools, engine, approve, rules).play()
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn that is going on."""
+
+    messages: list[Message]
+    tools: Sequence[Tool]
+    engine: Engine
+    approve: Approve
+    rules: Rules
+    usage: Usage = Usage()
+    faulty: bool = False
+    """Whether the last reply had calls that could not be taken."""
+    made: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    """The calls of each reply so far."""
+
+    def play(self) -> Iterator[Event]:
+        for number in range(self.rules.max_steps):
+            choice = self.rules.choice if number == 0 else "auto"
+            if reason := (yield from self.step(choice)):
+                yield Done(reason, self.usage)
+                return
+        yield Done("steps", self.usage)
+
+    def step(self, choice: str) -> Step:
+        """One reply and what it leads to; a reason if the turn is over with it."""
+        text, cut = yield from self.speak(choice)
+        made_before = sum(len(m.calls) for m in self.messages if isinstance(m, Calls))
+        try:
+            reply = read(text, first=made_before)
+        except ReplyError as error:
+            return "cut" if cut else (yield from self.object(text, error))
+        if cut and isinstance(reply, Calls):
+            return "cut"
+        yield self.joined(reply)
+        if isinstance(reply, Answer):
+            return "cut" if cut else "answer"
+        return (yield from self.act(reply))
+
+    def speak(self, choice: str) -> Generator[Event, None, tuple[str, bool]]:
+        """Let the model write one reply; its text, and whether it ran out of room."""
+        offer = grammar.for_turn(self.tools, choice, self.rules.parallel)
+        reader, end = ReplyReader(), End()
+        written = prompt.render(self.messages, offer.tools, self.engine.format)
+        for item in self.engine.generate(written, offer.grammar, self.rules.sampling):
+            match item:
+                case str(piece):
+                    yield from reader.feed(piece)
+                case Prefill():
+                    yield item
+                case End():
+                    end = item
+        yield from reader.rest()
+        self.usage += end.usage
+        return reader.text, end.cut
+
+    def object(self, text: str, error: ReplyError) -> Step:
+        """Tell the model that its calls cannot be read."""
+        yield self.joined(Answer(text))
+        yield self.joined(System(f"{error} Write them again as one JSON array."))
+        return self.fault(True)
+
+    def act(self, reply: Calls) -> Step:
+        """Run the calls of a reply, in order; what is wrong with one is told to the model."""
+        if self.repeated(reply):
+            return "loop"
+        offered = {tool.name: tool for tool in self.tools}
+        problems = [problem(call, offered) for call in reply.calls]
+        if not any(problems) and any(offered[call.name].run is None for call in reply.calls):
+            return "calls"
+        for call, wrong in zip(reply.calls, problems, strict=True):
+            if wrong:
+                yield self.joined(Result(call, wrong, ok=False))
+            else:
+                yield self.joined(run(offered[call.name], call, self.approve))
+        return self.fault(any(problems))
+
+    def joined(self, message: Message) -> Message:
+        self.messages.append(message)
+        return message
+
+    def fault(self, faulty: bool) -> Reason | None:
+        """Note whether the calls of a reply were faulty; two such replies in a row end the turn."""
+        broken = faulty and self.faulty
+        self.faulty = faulty
+        return "broken" if broken else None
+
+    def repeated(self, reply: Calls) -> bool:
+        """Whether the same calls are made for the third time."""
+        said = tuple((call.name, to_text(call.arguments)) for call in reply.calls)
+        self.made.append(said)
+        return self.made.count(said) >= SAME_CALLS
+
+
+def problem(call: ToolCall, offered: Mapping[str, Tool]) -> str:
+    """What is wrong with a call, for the model to read; nothing if it can run."""
+    if call.name not in offered:
+        return f"There is no tool {call.name!r}; the tools are {', '.join(offered)}."
+    found = schema.problems(call.arguments, offered[call.name].parameters)
+    return f"The arguments do not fit: {' '.join(found)}" if found else ""
+
+
+def run(tool: Tool, call: ToolCall, approve: Approve) -> Result:
+    """Run one call if it is approved. Whatever goes wrong is told to the model."""
+    if tool.run is None:
+        return Result(call, "Not run, because another call beside it was not valid.", ok=False)
+    decision = approve(tool, call)
+    if isinstance(decision, No):
+        reason = f" Reason: {decision.reason}" if decision.reason else ""
+        return Result(call, f"The user refused this call.{reason}", ok=False)
+    try:
+        return Result(call, to_text(tool.run(**call.arguments)))
+    except ToolError as error:
+        return Result(call, str(error), ok=False)
+    except Exception as error:
+        log.exception("tool %s failed", tool.name)
+        return Result(call, f"{type(error).__name__}: {error}", ok=False)
+
+
+def to_text(value: object) -> str:
+    """What the model reads of a tool's result: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

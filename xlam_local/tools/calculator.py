@@ -1,0 +1,137 @@
+"""Arithmetic on text, exact where numbers are rational, and with nothing else in reach."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from ..errors import ToolError
+
+Number = Fraction | float
+
+MOST_DIGITS = 1_000
+"""The most digits of a number on the way; more would only cost time and memory."""
+MOST_TEXT = 1_000
+
+
+def calculate(expression: str) -> str:
+    """The value of an arithmetic expression.
+
+    Raises:
+        ToolError: says what in the expression cannot be computed.
+    """
+    if len(expression) > MOST_TEXT:
+        raise ToolError(f"The expression has more than {MOST_TEXT} characters.")
+    try:
+        tree = ast.parse(expression.strip().translate(SIGNS), mode="eval")
+        return _written(_value(tree.body))
+    except SyntaxError as error:
+        raise ToolError(f"{expression!r} is not an arithmetic expression.") from error
+    except ZeroDivisionError as error:
+        raise ToolError("Division by zero.") from error
+    except (OverflowError, RecursionError, MemoryError) as error:
+        raise ToolError("The result is too large.") from error
+    except (ValueError, TypeError) as error:
+        raise ToolError(f"{expression!r} has no value: {error}.") from error
+
+
+def _value(node: ast.expr) -> Number:
+    match node:
+        case ast.Constant(value=int() | float() as literal) if not isinstance(literal, bool):
+            return _bounded(Fraction(repr(literal)))
+        case ast.Name(id=name) if name in CONSTANTS:
+            return CONSTANTS[name]
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
+            return UNARY[type(op)](_value(operand))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
+            return _bounded(BINARY[type(op)](_value(left), _value(right)))
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+            return _bounded(FUNCTIONS[name](*map(_value, args)))
+    raise ToolError(f"{ast.unparse(node)!r} is not something to compute with.")
+
+
+def _bounded(value: Number) -> Number:
+    if isinstance(value, Fraction):
+        bits = max(value.numerator.bit_length(), value.denominator.bit_length())
+        if bits > MOST_DIGITS * math.log2(10):
+            raise OverflowError
+    return value
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator == 1:
+        bits = max(base.numerator.bit_length(), base.denominator.bit_length())
+        if bits * abs(exponent) > MOST_DIGITS * math.log2(10):
+            raise OverflowError
+        return Fraction(base**exponent.numerator)
+    return math.pow(base, exponent)
+
+
+def _root(value: Number) -> Number:
+    if isinstance(value, Fraction) and value >= 0:
+        top, bottom = math.isqrt(value.numerator), math.isqrt(value.denominator)
+        if Fraction(top * top, bottom * bottom) == value:
+            return Fraction(top, bottom)
+    return math.sqrt(value)
+
+
+CONSTANTS: Mapping[str, Number] = {"pi": math.pi, "e": math.e, "tau": math.tau}
+FUNCTIONS: Mapping[str, Callable[..., Number]] = {
+    "abs": abs,
+    "ceil": lambda x: Fraction(math.ceil(x)),
+    "cos": math.cos,
+    "exp": math.exp,
+    "floor": lambda x: Fraction(math.floor(x)),
+    "log": math.log,
+    "log10": math.log10,
+    "log2": math.log2,
+    "max": max,
+    "min": min,
+    "round": lambda x, digits=Fraction(0): Fraction(round(x, int(digits))),
+    "sin": math.sin,
+    "sqrt": _root,
+    "tan": math.tan,
+}
+UNARY: Mapping[type[ast.unaryop], Callable[[Number], Number]] = {
+    ast.UAdd: lambda a: a,
+    ast.USub: lambda a: -a,
+}
+BINARY: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: lambda a, b: Fraction(a // b),
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}
+SIGNS = str.maketrans(
+    {"\N{MULTIPLICATION SIGN}": "*", "\N{DIVISION SIGN}": "/", "\N{MINUS SIGN}": "-", "^": "**"}
+)
+
+
+def _written(value: Number) -> str:
+    """Whole numbers and finite decimals exactly, all else to 15 digits."""
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if value.denominator == 1:
+        return str(value.numerator)
+    digits = _decimals(value.denominator)
+    if digits is None:
+        return f"{float(value):.15g}"
+    scaled = abs(value.numerator) * 10**digits // value.denominator
+    whole, rest = divmod(scaled, 10**digits)
+    return f"{'-' if value < 0 else ''}{whole}.{rest:0{digits}d}"
+
+
+def _decimals(denominator: int) -> int | None:
+    """How many decimals a fraction with this denominator has; None if they never end."""
+    twos = fives = 0
+    while denominator % 2 == 0:
+        denominator, twos = denominator // 2, twos + 1
+    while denominator % 5 == 0:
+        denominator, fives = denominator // 5, fives + 1
+    return max(twos, fives) if denominator == 1 else None

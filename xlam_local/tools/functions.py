@@ -1,0 +1,112 @@
+"""A tool from a Python function: its types become the schema, its docstring the description."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import ToolError, ToolFileError
+from ..types import Effect, Tool
+
+Function = Callable[..., object]
+VALUES = {"const", "default", "enum", "examples"}
+"""Keywords that hold values, not schemas."""
+
+
+def tool(effect: Effect = Effect.EXECUTE) -> Callable[[Function], Tool]:
+    """Make a tool of a typed function; `effect` is what running it can do.
+
+    >>> @tool(Effect.READ)
+    ... def add(a: int, b: int) -> int:
+    ...     '''Add two numbers.'''
+    ...     return a + b
+    """
+
+    def make(function: Function) -> Tool:
+        return from_function(function, effect)
+
+    return make
+
+
+def from_function(function: Function, effect: Effect) -> Tool:
+    """The tool that `function` is.
+
+    Raises:
+        ToolFileError: a parameter has no type, or one that JSON cannot carry.
+    """
+    from docstring_parser import parse
+    from pydantic import PydanticUserError
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    name = getattr(function, "__name__", "function")
+    _check_parameters(function, name)
+    try:
+        adapter = _adapter(function)
+        schema = adapter.json_schema()
+    except (PydanticUserError, PydanticInvalidForJsonSchema, NameError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ToolFileError(f"Tool {name!r} cannot be described as JSON: {reason}.") from error
+    documented = parse(inspect.getdoc(function) or "")
+    described = {param.arg_name: param.description or "" for param in documented.params}
+    return Tool(
+        name,
+        (documented.description or "").strip(),
+        _parameters(schema, described),
+        effect,
+        _checked(function, adapter),
+    )
+
+
+def _adapter(function: Any) -> Any:
+    """Pydantic's reading of a function: its schema, and a call with checked arguments."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(function)
+
+
+def _check_parameters(function: Function, name: str) -> None:
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY}:
+            raise ToolFileError(f"Tool {name!r}: {parameter} cannot be given by name.")
+        if parameter.annotation is parameter.empty:
+            raise ToolFileError(f"Tool {name!r}: parameter {parameter.name!r} has no type.")
+
+
+def _parameters(schema: Mapping[str, Any], described: Mapping[str, str]) -> dict[str, Any]:
+    """The schema without the titles that only repeat names, and with the docstring's words."""
+    plain: dict[str, Any] = _untitled(schema)
+    for name, words in described.items():
+        if words and name in plain.get("properties", {}):
+            plain["properties"][name].setdefault("description", words)
+    return plain
+
+
+def _untitled(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_untitled(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: value if key in VALUES else _untitled(value)
+        for key, value in schema.items()
+        # A property may be named "title"; its value is a schema then, not text.
+        if key != "title" or isinstance(value, Mapping)
+    }
+
+
+def _checked(function: Function, adapter: Any) -> Function:
+    """The function, called with arguments made into the types that it declares."""
+
+    def run(**arguments: object) -> object:
+        from pydantic import ValidationError
+        from pydantic_core import ArgsKwargs
+
+        try:
+            return adapter.validate_python(ArgsKwargs((), arguments))
+        except ValidationError as error:
+            wrong = (f"{'/'.join(map(str, e['loc']))}: {e['msg']}." for e in error.errors())
+            raise ToolError(" ".join(wrong)) from error
+
+    run.__name__ = getattr(function, "__name__", "run")
+    return run
