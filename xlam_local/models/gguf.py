@@ -124,11 +124,14 @@ class Header:
         return value if isinstance(value, str) else None
 
 
-def read(path: Path) -> Header:
-    """The header of the GGUF file at `path`; a file that cannot be what it claims is refused."""
+def read(path: Path, called: str | None = None) -> Header:
+    """The header of the GGUF file at `path`; a file that cannot be what it claims is refused.
+
+    An error speaks of the file as it is `called`, else by its own name.
+    """
     try:
         with path.open("rb") as file:
-            return _Reader(path, file).header()
+            return _Reader(path, file, called or path.name).header()
     except FileNotFoundError as error:
         raise ModelMissing(f"There is no file {path}.") from error
     except OSError as error:
@@ -138,8 +141,9 @@ def read(path: Path) -> Header:
 class _Reader:
     """A place in a header that moves forward, and never past a bound."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, called: str) -> None:
         self.path = path
+        self.called = called
         self.file = file
         self.size = os.fstat(file.fileno()).st_size
         self.buffer = b""
@@ -163,7 +167,7 @@ class _Reader:
 
     def wrong(self, message: str) -> IntegrityError:
         """The error for the field that is being read."""
-        return IntegrityError(f"{self.path.name}: {self.field} {message}.")
+        return IntegrityError(f"{self.called}: {self.field} {message}.")
 
     def take(self, length: int) -> int:
         """Where the next `length` bytes begin in the buffer, which holds them from now on."""

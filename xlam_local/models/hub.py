@@ -1,0 +1,330 @@
+"""The Hugging Face Hub: its file lists, its metadata, and the bytes of a file from any place on."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..errors import IntegrityError, ModelMissing, XlamError
+from .names import REPO, safe
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+BUSY = (408, 425, 429, 500, 502, 503, 504)
+LONGEST_WAIT = 300.0
+
+
+class Unreachable(XlamError):
+    """The Hub cannot be asked."""
+
+
+class Interrupted(XlamError):
+    """A request came to nothing, and may come to something when it is made again."""
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+        """Seconds that the server asks to be left alone."""
+
+
+class Changed(XlamError):
+    """The server has another file than the one it announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file of a repository, as the Hub announces it."""
+
+    repo: str
+    file: str
+    revision: str
+    commit: str
+    sha256: str
+    size: int
+    location: str = ""
+    """Where its bytes are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file in a repository's list."""
+
+    file: str
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A repository under its own name, in its own case, with its GGUF files."""
+
+    repo: str
+    files: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes that are on their way."""
+
+    remote: Remote
+    start: int
+    """The place in the file that they begin at."""
+    response: http.client.HTTPResponse
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer; 0 when the server has no more to say."""
+        with _reading(self.remote):
+            return self.response.readinto(buffer)
+
+
+class Hub:
+    """A Hub that can be asked, with a token or without."""
+
+    def __init__(self, endpoint: str, token: str | None = None, timeout: float = 30.0) -> None:
+        self.endpoint = endpoint.rstrip("/")
+        self.token = token
+        self.timeout = timeout
+        self._opener: urllib.request.OpenerDirector | None = None
+
+    @classmethod
+    def here(cls) -> Hub:
+        """The Hub that the environment names, with the user's token."""
+        from huggingface_hub import constants, get_token
+
+        return cls(constants.ENDPOINT, get_token())
+
+    def listing(self, repo: str, revision: str = "main") -> Listing:
+        """The repository's GGUF files."""
+        from huggingface_hub import HfApi
+
+        with _asking(repo, None, self.endpoint):
+            api = HfApi(endpoint=self.endpoint, token=self.token or False)
+            info = api.model_info(
+                repo, revision=revision, files_metadata=True, timeout=self.timeout
+            )
+            return _listing(info)
+
+    def file(self, repo: str, file: str, revision: str = "main") -> Remote:
+        """What the Hub says of one file."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        with _asking(repo, file, self.endpoint):
+            url = hf_hub_url(repo, file, revision=revision, endpoint=self.endpoint)
+            found = get_hf_file_metadata(
+                url, token=self.token or False, timeout=self.timeout, endpoint=self.endpoint
+            )
+        return _remote(repo, file, revision, found)
+
+    @contextmanager
+    def open(self, remote: Remote, start: int) -> Iterator[Body]:
+        """The bytes of the file from `start` on, or from 0 where the server knows no ranges."""
+        request = urllib.request.Request(remote.location, headers=_headers(start))
+        if self.token and _origin(remote.location) == _origin(self.endpoint):
+            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
+        with _reading(remote):
+            response = self._open(request)
+        with response:
+            yield Body(remote, _start(response, start, remote), response)
+
+    def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        if urlsplit(request.full_url).scheme not in ("http", "https"):
+            raise IntegrityError(
+                f"The Hub points to {request.full_url!r}, which is no web address."
+            )
+        self._opener = self._opener or _opener()
+        response: http.client.HTTPResponse = self._opener.open(request, timeout=self.timeout)
+        return response
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What reads over HTTP alone, with the proxies and the certificates that the Hub is asked with.
+
+    urllib reads into a buffer that is there already, several times faster than httpx hands out
+    new pieces.
+    """
+    import httpx2
+
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=httpx2.create_ssl_context()),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _headers(start: int) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity", "User-Agent": "xlam-local"}
+    return {**headers, "Range": f"bytes={start}-"} if start else headers
+
+
+def _start(response: http.client.HTTPResponse, asked: int, remote: Remote) -> int:
+    """Where the response begins, once it is clear that it is of the announced file."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise Changed(f"The server sends {remote.file} in another encoding than asked for.")
+    if response.status == http.client.PARTIAL_CONTENT:
+        text = response.headers.get("Content-Range", "")
+        if not (match := re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text)):
+            raise Changed(f"The server sends a part of {remote.file} and does not say which.")
+        start, total = int(match[1]), match[2]
+        if start != asked or total not in ("*", str(remote.size)):
+            raise Changed(f"The server sends the bytes {text!r} of {remote.file}, not {asked}-.")
+        return start
+    length = response.headers.get("Content-Length")
+    if length is not None and length != str(remote.size):
+        raise Changed(f"The server sends {length} bytes of {remote.file}, not {remote.size}.")
+    return 0
+
+
+@contextmanager
+def _reading(remote: Remote) -> Iterator[None]:
+    """Turn what goes wrong with a request for bytes into our errors."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise Changed(f"The server has no such bytes of {remote.file}.") from error
+        # A signed address that has run out answers with 401, 403 or 404: asking again renews it.
+        message = f"The server answered {error.code} for {remote.file}"
+        raise Interrupted(message, _wait(error.headers)) from error
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise XlamError(_certificate(_host(remote.location))) from error
+        raise Interrupted(f"{_host(remote.location)} cannot be reached") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Interrupted(f"{_host(remote.location)} broke off") from error
+
+
+@contextmanager
+def _asking(repo: str, file: str | None, endpoint: str) -> Iterator[None]:
+    """Turn what the Hub's client raises into our errors."""
+    import httpx2
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.OfflineModeIsEnabled as error:
+        raise Unreachable("HF_HUB_OFFLINE is set, so the Hub is not asked.") from error
+    except errors.HFValidationError as error:
+        raise ModelMissing(f"{repo!r} cannot be the name of a repository.") from error
+    except errors.HfHubHTTPError as error:
+        raise _refusal(error, repo, file, endpoint) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise XlamError(f"What {_host(endpoint)} answers is not what a Hub answers.") from error
+    except httpx2.HTTPError as error:
+        if isinstance(_root(error), ssl.SSLCertVerificationError):
+            raise XlamError(_certificate(_host(endpoint))) from error
+        raise Interrupted(f"{_host(endpoint)} cannot be reached") from error
+
+
+def _refusal(error: Any, repo: str, file: str | None, endpoint: str) -> XlamError:
+    """Why the Hub says no."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        message = (
+            f"{repo} is open only to those who accept its terms at {endpoint}/{repo}; do so, and "
+            "set HF_TOKEN or run `hf auth login`."
+        )
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        message = (
+            f"The Hub has no repository {repo}, or it is private; for a private one set HF_TOKEN "
+            "or run `hf auth login`."
+        )
+    elif isinstance(error, errors.RevisionNotFoundError):
+        message = f"{repo} has no such revision."
+    elif isinstance(error, errors.EntryNotFoundError):
+        message = f"{repo} has no file {file}."
+    else:
+        return _failure(error.response, repo)
+    return ModelMissing(message)
+
+
+def _failure(response: Any, repo: str) -> XlamError:
+    """What an answer means that speaks of neither repository nor file."""
+    if response.status_code in BUSY:
+        return Interrupted(f"The Hub answered {response.status_code}", _wait(response.headers))
+    if response.status_code in (401, 403):
+        return XlamError("The Hub refuses this token; set HF_TOKEN anew or run `hf auth login`.")
+    return XlamError(f"The Hub answered {response.status_code} for {repo}.")
+
+
+def _remote(repo: str, file: str, revision: str, found: Any) -> Remote:
+    """What the Hub announces, once it is all there and can be trusted as names of files."""
+    what = f"What the Hub says of {repo}/{file}"
+    if not COMMIT.fullmatch(found.commit_hash or ""):
+        raise IntegrityError(f"{what} has no commit.")
+    if not SHA256.fullmatch(found.etag or ""):
+        raise IntegrityError(f"{what} has no SHA-256, so it could not be checked.")
+    if not found.size or found.size < 0:
+        raise IntegrityError(f"{what} has no size.")
+    return Remote(repo, file, revision, found.commit_hash, found.etag, found.size, found.location)
+
+
+def _listing(info: Any) -> Listing:
+    """The list, without what is no model or would lead out of its folder."""
+    if not REPO.fullmatch(info.id) or ".." in info.id:
+        raise IntegrityError(f"The Hub speaks of a repository named {info.id!r}.")
+    names = [one for one in info.siblings or () if one.rfilename.casefold().endswith(".gguf")]
+    return Listing(info.id, tuple(_listed(one) for one in names if safe(one.rfilename)))
+
+
+def _listed(sibling: Any) -> Listed:
+    if sibling.lfs is None:
+        return Listed(sibling.rfilename, sibling.size, None)
+    return Listed(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
+
+
+def _wait(headers: Message | Any) -> float | None:
+    """The seconds of a Retry-After header, which counts them or names a time."""
+    text = (headers or {}).get("Retry-After")
+    if not text:
+        return None
+    try:
+        seconds = (
+            float(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - time()
+        )
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] or url
+
+
+def _certificate(host: str) -> str:
+    return (
+        f"The certificate of {host} cannot be trusted; if it is your network's own, let "
+        "SSL_CERT_FILE point to it."
+    )
+
+
+def _root(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
