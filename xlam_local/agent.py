@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import grammar, prompt, schema
-from .errors import ReplyError, ToolError
+from .errors import ReplyError, ToolError, UsageError
 from .gbnf import Grammar
 from .reply import ReplyReader, read
 from .types import (
@@ -74,14 +74,29 @@ def turn(
     engine: Engine,
     approve: Approve,
     rules: Rules = Rules(),
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Play one turn: the model speaks and acts until it answers.
 
     Every message is yielded as it joins the conversation, with pieces of it before, and a Done
     at the end. To cancel, stop consuming. `approve` is asked before each call runs; a tool
-    without a function ends the turn, for the caller to run it.
+    without a function ends the turn, for the caller to run it. A tool whose schema cannot be
+    honoured is not offered: the report of `grammar.for_turn` says why.
+
+    Raises:
+        UsageError: `rules.choice` names no tool that is offered.
     """
-    return _Turn(list(conversation), tools, engine, approve, rules).play()
+    offered = grammar.for_turn(tools).tools
+    _check_choice(rules.choice, offered)
+    return _Turn(list(conversation), offered, engine, approve, rules).play()
+
+
+def _check_choice(choice: str, offered: Sequence[Tool]) -> None:
+    names = [tool.name for tool in offered]
+    if choice == "required" and not names:
+        raise UsageError("A call is required, but there is no tool to call.")
+    if choice not in {"auto", "required", "none", *names}:
+        listed = ", ".join(names) or "none"
+        raise UsageError(f"There is no tool {choice!r} to choose; the tools are: {listed}.")
 
 
 @dataclass(slots=True)
@@ -99,7 +114,7 @@ class _Turn:
     made: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     """The calls of each reply so far."""
 
-    def play(self) -> Iterator[Event]:
+    def play(self) -> Generator[Event, None, None]:
         for number in range(self.rules.max_steps):
             choice = self.rules.choice if number == 0 else "auto"
             if reason := (yield from self.step(choice)):
@@ -124,10 +139,10 @@ class _Turn:
 
     def speak(self, choice: str) -> Generator[Event, None, tuple[str, bool]]:
         """Let the model write one reply; its text, and whether it ran out of room."""
-        offer = grammar.for_turn(self.tools, choice, self.rules.parallel)
+        rules = grammar.for_turn(self.tools, choice, self.rules.parallel).grammar
         reader, end = ReplyReader(), End()
-        written = prompt.render(self.messages, offer.tools, self.engine.format)
-        for item in self.engine.generate(written, offer.grammar, self.rules.sampling):
+        written = prompt.render(self.messages, self.tools, self.engine.format)
+        for item in self.engine.generate(written, rules, self.rules.sampling):
             match item:
                 case str(piece):
                     yield from reader.feed(piece)
@@ -192,7 +207,7 @@ def run(tool: Tool, call: ToolCall, approve: Approve) -> Result:
     decision = approve(tool, call)
     if isinstance(decision, No):
         reason = f" Reason: {decision.reason}" if decision.reason else ""
-        return Result(call, f"The user refused this call.{reason}", ok=False)
+        return Result(call, f"The user refused this call.{reason}", ok=False, refused=True)
     try:
         return Result(call, to_text(tool.run(**call.arguments)))
     except ToolError as error:

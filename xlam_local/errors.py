@@ -49,6 +49,16 @@ class ReplyError(XlamError):
     exit_code = 5
 
 
+class ReplyCut(XlamError):
+    """A reply ran out of room."""
+
+
+class EndlessTurn(XlamError):
+    """A turn went on and on without an answer."""
+
+    exit_code = 8
+
+
 class ToolError(XlamError):
     """A tool could not do what it was asked; the model is told why."""
 

@@ -78,6 +78,8 @@ class Result:
     call: ToolCall
     output: str
     ok: bool = True
+    refused: bool = False
+    """Whether the tool was not let run."""
 
 
 Reply = Answer | Calls

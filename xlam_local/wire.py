@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from .errors import ToolFileError, UsageError
-from .types import Answer, Calls, Message, Result, System, Tool, ToolCall, User
+from .types import (
+    Answer,
+    CallDelta,
+    Calls,
+    Delta,
+    Done,
+    Event,
+    Message,
+    Prefill,
+    Result,
+    System,
+    Tool,
+    ToolCall,
+    User,
+)
 
 Json = Any
 
@@ -77,9 +92,29 @@ def messages_json(messages: Sequence[Message]) -> list[dict[str, Json]]:
     return [_message_json(message) for message in messages]
 
 
+def event_json(event: Event) -> dict[str, Json]:
+    """An event of a turn, by its name and with its fields."""
+    match event:
+        case Delta(text):
+            return {"event": "delta", "text": text}
+        case CallDelta(text):
+            return {"event": "call_delta", "text": text}
+        case Prefill(done, total):
+            return {"event": "prefill", "done": done, "total": total}
+        case Done(reason, usage):
+            return {"event": "done", "reason": reason, "usage": asdict(usage)}
+        case _:
+            return {"event": "message", "message": _message_json(event)}
+
+
 def call_json(call: ToolCall) -> dict[str, Json]:
     """A call as xLAM writes it."""
     return {"name": call.name, "arguments": call.arguments}
+
+
+def dumps(value: Json) -> str:
+    """JSON on one line, with the words of every language as they are."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _refuse_duplicates(found: Sequence[Tool]) -> None:
@@ -125,7 +160,7 @@ def _assistant(item: Json, at: str, before: Sequence[Message]) -> Message:
 def _tool(item: Json, at: str, before: Sequence[Message]) -> Message:
     content = item.get("content")
     if isinstance(content, Mapping) or (isinstance(content, list) and not _are_parts(content)):
-        output = json.dumps(content, ensure_ascii=False)
+        output = dumps(content)
     else:
         output = _text(item, at)
     return Result(_called(item, at, before), output)
@@ -199,7 +234,7 @@ def _message_json(message: Message) -> dict[str, Json]:
 
 
 def _tool_call_json(call: ToolCall) -> dict[str, Json]:
-    arguments = json.dumps(call.arguments, ensure_ascii=False)
+    arguments = dumps(call.arguments)
     function = {"name": call.name, "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
 

@@ -1,0 +1,156 @@
+"""The command that plays one turn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import wire
+from ..errors import UsageError
+from ..sanitize import printable
+from ..types import (
+    Always,
+    Answer,
+    Calls,
+    Decision,
+    Done,
+    Event,
+    Message,
+    No,
+    Once,
+    Result,
+    Tool,
+    ToolCall,
+)
+from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
+from .show import Screen
+
+REFUSED, FAILED = 6, 7
+"""Exit codes for an answer that lacks a tool the model wanted."""
+
+
+@click.command()
+@click.argument("text", nargs=-1)
+@choice_option("auto")
+@click.option("--system", help="The system message.")
+@click.option("--no-tools", is_flag=True, help="Offer no tools at all.")
+@click.option("--allow", multiple=True, metavar="TOOL", help="Run this tool without asking.")
+@click.option(
+    "--folder",
+    default=".",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder that the file tools see.",
+)
+@click.option("--json", "form", flag_value="json", help="Write one JSON object.")
+@click.option("--jsonl", "form", flag_value="jsonl", help="Write each event as a line of JSON.")
+@model_options
+def ask(wanted: Wanted, text: tuple[str, ...], form: str | None, **how: Any) -> int:
+    """Ask TEXT and let the model use tools until it answers.
+
+    Without TEXT, stdin is read. The answer is on stdout, all else on stderr. Offered are the
+    built-in tools and those of the files named with --tools, which are not run here: calls to
+    them end the turn and are its result.
+    """
+    from ..session import Session, ending
+
+    said, settings = read_text(text), wanted.settings()
+    tools = () if how["no_tools"] else _tools(wanted, how["folder"], how["allow"])
+    engine = wanted.engine(settings)
+    session = Session(engine, tools, _approve, wanted.rules(settings), how["system"])
+    session.allowed.update(how["allow"])
+    start = len(session.messages)
+    with closing(session.send(said)) as events:
+        done = FORMS[form](events, session.messages)
+    if error := ending(done.reason):
+        raise error
+    return _exit_code(session.messages[start:])
+
+
+def _tools(wanted: Wanted, folder: Path, allow: Sequence[str]) -> tuple[Tool, ...]:
+    from ..grammar import for_turn
+    from ..tools import builtin
+
+    named = wanted.load_tools()
+    own = {tool.name for tool in named}
+    # A tool of the user's own stands in the place of a built-in one with the same name.
+    tools = (*(tool for tool in builtin(folder) if tool.name not in own), *named)
+    for name in allow:
+        if name not in {tool.name for tool in tools}:
+            raise UsageError(f"There is no tool {name!r} to allow.")
+    warn_of_refusals(for_turn(tools).report)
+    return tools
+
+
+def _as_text(events: Iterator[Event], messages: Sequence[Message]) -> Done:
+    screen, done = Screen(), Done("cancelled")
+    for event in events:
+        screen.show(event)
+        match event:
+            case Done():
+                done = event
+    if done.reason == "calls":
+        click.echo(wire.dumps(_calls(messages)))
+    return done
+
+
+def _as_json(events: Iterator[Event], messages: Sequence[Message]) -> Done:
+    done = Done("cancelled")
+    for event in events:
+        if isinstance(event, Done):
+            done = event
+    last = messages[-1]
+    outcome = {
+        "answer": last.text if isinstance(last, Answer) else None,
+        "calls": _calls(messages) if done.reason == "calls" else [],
+        "reason": done.reason,
+        "messages": wire.messages_json(messages),
+        "usage": asdict(done.usage),
+    }
+    click.echo(wire.dumps(outcome))
+    return done
+
+
+def _as_jsonl(events: Iterator[Event], messages: Sequence[Message]) -> Done:
+    done = Done("cancelled")
+    for event in events:
+        click.echo(wire.dumps(wire.event_json(event)))
+        if isinstance(event, Done):
+            done = event
+    return done
+
+
+FORMS = {None: _as_text, "json": _as_json, "jsonl": _as_jsonl}
+
+
+def _calls(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    last = messages[-1]
+    return [wire.call_json(call) for call in last.calls] if isinstance(last, Calls) else []
+
+
+def _approve(tool: Tool, call: ToolCall) -> Decision:
+    """Ask on the terminal, where there is one."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return No(f"Nobody can be asked here; --allow {tool.name} would let it run.")
+    click.echo(
+        f"\n{tool.name} ({tool.effect.value}) {printable(wire.dumps(call.arguments))}", err=True
+    )
+    answer = click.prompt("Run it? yes, always, or no", default="no", err=True)
+    return ANSWERS.get(answer.strip().lower()[:1], No())
+
+
+ANSWERS: dict[str, Decision] = {"y": Once(), "a": Always()}
+
+
+def _exit_code(said: Sequence[Message]) -> int:
+    """0 for an answer that had the tools it wanted; else what was in its way."""
+    results = [message for message in said if isinstance(message, Result)]
+    if refused := [result.call.name for result in results if result.refused]:
+        click.echo(f"Refused: {', '.join(refused)}.", err=True)
+        return REFUSED
+    return FAILED if results and not results[-1].ok else 0

@@ -1,0 +1,47 @@
+"""The command that turns words into calls and runs none of them."""
+
+from __future__ import annotations
+
+import click
+
+from .. import agent, wire
+from ..errors import UsageError
+from ..types import Answer, Calls, Done, Message, Once, System, User
+from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
+
+
+@click.command()
+@click.argument("text", nargs=-1)
+@choice_option("required")
+@click.option("--system", help="The system message.")
+@model_options
+def call(wanted: Wanted, text: tuple[str, ...], system: str | None) -> None:
+    """Turn TEXT into calls to the tools given, as JSON; nothing runs.
+
+    Without TEXT, stdin is read. The calls are one array on stdout, empty where the model
+    rather answers.
+    """
+    from ..grammar import for_turn
+    from ..session import ending
+
+    tools = wanted.load_tools()
+    if not tools:
+        raise UsageError("Name a file of tools with --tools.")
+    warn_of_refusals(for_turn(tools).report)
+    settings = wanted.settings()
+    said: list[Message] = [System(system)] if system else []
+    said.append(User(read_text(text)))
+    engine = wanted.engine(settings)
+    calls, done = Calls(()), Done("cancelled")
+    for event in agent.turn(said, tools, engine, lambda tool, call: Once(), wanted.rules(settings)):
+        match event:
+            case Calls():
+                calls = event
+            case Answer(answer):
+                click.echo(answer, err=True)
+            case Done():
+                done = event
+    if error := ending(done.reason):
+        raise error
+    made = calls.calls if done.reason == "calls" else ()
+    click.echo(wire.dumps([wire.call_json(call) for call in made]))

@@ -1,0 +1,156 @@
+"""A conversation that is going on: engine, tools, policy and history."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+
+from . import agent, config, models, policy
+from .agent import Engine, Rules
+from .config import Config, Folders
+from .errors import EndlessTurn, ReplyCut, ReplyError, XlamError
+from .types import (
+    Always,
+    Answer,
+    Approve,
+    Calls,
+    Decision,
+    Delta,
+    Done,
+    Event,
+    Message,
+    No,
+    Once,
+    Reason,
+    Result,
+    System,
+    Tool,
+    ToolCall,
+    User,
+)
+
+
+def refuse(tool: Tool, call: ToolCall) -> Decision:
+    """Refuse what asks: what a session does where nobody can be asked."""
+    return No("There is nobody to ask.")
+
+
+class Session:
+    """A conversation with a model that has tools.
+
+    `approve` is asked before a tool runs that does more than read.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tools: Sequence[Tool] = (),
+        approve: Approve = refuse,
+        rules: Rules = Rules(),
+        system: str | None = None,
+    ) -> None:
+        self.engine = engine
+        self.tools = tuple(tools)
+        self.approve = approve
+        self.rules = rules
+        self.allowed: set[str] = set()
+        """The tools that need not be asked for any more."""
+        self.messages: list[Message] = [] if system is None else [System(system)]
+
+    def send(self, text: str) -> Generator[Event, None, None]:
+        """Say `text` to the model and follow what happens; to cancel, close the iterator.
+
+        What was said stays in the conversation, however the turn ends.
+        """
+        self.messages.append(User(text))
+        spoken = ""
+        reason: Reason = "cancelled"
+        turn = agent.turn(self.messages, self.tools, self.engine, self._decide, self.rules)
+        try:
+            for event in turn:
+                match event:
+                    case Delta(piece):
+                        spoken += piece
+                    case System() | User() | Answer() | Calls() | Result():
+                        self.messages.append(event)
+                        spoken = ""
+                    case Done(why):
+                        spoken, reason = "", why
+                yield event
+        finally:
+            turn.close()
+            if reason != "calls":
+                self._settle(spoken)
+
+    def ask(self, text: str) -> str:
+        """Say `text` and wait for the answer.
+
+        Raises:
+            XlamError: the turn ended without an answer; its message says why.
+        """
+        with closing(self.send(text)) as events:
+            for event in events:
+                if isinstance(event, Done) and (error := ending(event.reason)):
+                    raise error
+        last = self.messages[-1]
+        if not isinstance(last, Answer):
+            raise XlamError("The model called a tool that has no function; use `send` instead.")
+        return last.text
+
+    def _decide(self, tool: Tool, call: ToolCall) -> Decision:
+        if not policy.asks(tool, self.allowed):
+            return Once()
+        decision = self.approve(tool, call)
+        if isinstance(decision, Always):
+            self.allowed.add(tool.name)
+        return decision
+
+    def _settle(self, spoken: str) -> None:
+        """Keep what a cancelled turn had said, and give each call of it a result."""
+        if spoken.strip():
+            self.messages.append(Answer(spoken.strip()))
+        answered = {m.call.id for m in self.messages if isinstance(m, Result)}
+        made = [call for m in self.messages if isinstance(m, Calls) for call in m.calls]
+        self.messages.extend(
+            Result(call, "Not run.", ok=False) for call in made if call.id not in answered
+        )
+
+
+ENDINGS: Mapping[Reason, XlamError] = {
+    "cut": ReplyCut("The reply ran out of room; allow more tokens."),
+    "broken": ReplyError("The calls stayed invalid after they were corrected once."),
+    "steps": EndlessTurn("The turn ended without an answer: it took too many steps."),
+    "loop": EndlessTurn("The turn ended without an answer: the same calls came again and again."),
+}
+
+
+def ending(reason: Reason) -> XlamError | None:
+    """The error that the end of a turn is, or None where it is a good end."""
+    return ENDINGS.get(reason)
+
+
+def open_engine(
+    name: str | None = None, settings: Config | None = None, folders: Folders | None = None
+) -> Engine:
+    """Load the model called `name`, or the user's own choice, after a look at its file.
+
+    Without settings and folders, the user's own hold.
+
+    Raises:
+        ModelMissing: it is not installed.
+        IntegrityError: its file is damaged.
+        ModelError: llama.cpp cannot load it.
+        OutOfMemory: it does not fit.
+    """
+    from .engine import Engine as Loaded
+    from .models import gguf
+
+    folders = folders or config.folders()
+    settings = settings or config.load(folders.config / "config.toml")
+    store = models.Store.under(folders.config, folders.data)
+    wanted = name or settings.model
+    path = models.find(wanted, store) if wanted else models.default(store)
+    gguf.read(path)
+    engine = Loaded.load(path, settings.context, settings.threads)
+    models.mark_used(path, store)
+    return engine
