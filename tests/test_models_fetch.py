@@ -14,9 +14,11 @@ from xlam_local.errors import IntegrityError, XlamError
 from xlam_local.models import cache
 from xlam_local.models.fetch import Patience, fetch
 from xlam_local.models.hub import Hub, Unreachable
-from xlam_local.models.types import Progress
+from xlam_local.models.names import OnHub
+from xlam_local.models.types import Progress, Store
 
 REPO, FILE = "Salesforce/xLAM-2-1b-fc-r-gguf", "xLAM-2-1B-fc-r-Q4_K_M.gguf"
+WANTED = OnHub(REPO, FILE)
 QUICK = Patience(tries=4, pause=0.01, window=0.3)
 MEGABYTE = 1 << 20
 
@@ -34,14 +36,18 @@ def file(hub: local.Hub, tmp_path: Path) -> Path:
     return path
 
 
+def in_(folder: Path) -> Store:
+    return Store(folder, folder.parent / "data", folder.parent / "config")
+
+
 def bring(hub: local.Hub, folder: Path, patience: Patience = QUICK) -> list[Progress]:
     client = Hub(hub.endpoint, timeout=0.4)
-    return list(fetch(client, REPO, FILE, "main", folder, patience))
+    return list(fetch(client, WANTED, in_(folder), patience))
 
 
 def begin(hub: local.Hub, folder: Path, size: int) -> None:
     """Fetch until `size` bytes are there, and stop."""
-    steps = fetch(Hub(hub.endpoint), REPO, FILE, "main", folder, QUICK)
+    steps = fetch(Hub(hub.endpoint), WANTED, in_(folder), QUICK)
     for step in steps:
         if step.done >= size:
             break
@@ -141,7 +147,7 @@ def test_a_busy_hub_is_asked_again(hub: local.Hub, file: Path, tmp_path: Path) -
 def test_a_file_replaced_midway_comes_in_its_new_form(
     hub: local.Hub, file: Path, tmp_path: Path
 ) -> None:
-    steps = fetch(Hub(hub.endpoint, timeout=0.4), REPO, FILE, "main", tmp_path / "hub", QUICK)
+    steps = fetch(Hub(hub.endpoint, timeout=0.4), WANTED, in_(tmp_path / "hub"), QUICK)
     hub.faults.append(local.cut(2 * MEGABYTE))
     next(step for step in steps if step.done >= MEGABYTE)
     new = gguf_files.write(tmp_path / "new" / FILE, 4 * MEGABYTE, seed=1)
@@ -265,7 +271,7 @@ def test_the_token_goes_to_the_hub_and_not_to_the_store_of_bytes(
     hub: local.Hub, file: Path, tmp_path: Path
 ) -> None:
     hub.repos[REPO].token = "secret"
-    list(fetch(Hub(hub.endpoint, "secret"), REPO, FILE, "main", tmp_path / "hub", QUICK))
+    list(fetch(Hub(hub.endpoint, "secret"), WANTED, in_(tmp_path / "hub"), QUICK))
     assert hub.served[0].authorization is None
     assert right(tmp_path / "hub", file)
 
@@ -289,13 +295,13 @@ def test_a_closed_repository_says_what_to_do(  # noqa: PLR0917
 ) -> None:
     hub.repos[REPO].token, hub.repos[REPO].gated = token, gated
     with pytest.raises(XlamError, match=message):
-        list(fetch(Hub(hub.endpoint, given), REPO, FILE, "main", tmp_path / "hub", QUICK))
+        list(fetch(Hub(hub.endpoint, given), WANTED, in_(tmp_path / "hub"), QUICK))
 
 
 def test_no_network_is_a_sentence(tmp_path: Path) -> None:
     client = Hub("http://127.0.0.1:9", timeout=0.4)
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 cannot be reached"):
-        list(fetch(client, REPO, FILE, "main", tmp_path / "hub", QUICK))
+        list(fetch(client, WANTED, in_(tmp_path / "hub"), QUICK))
     assert not (tmp_path / "hub").exists()
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import IntegrityError, XlamError
-from .names import safe
+from .names import OnHub, safe
 from .types import amount
 
 RESERVE = 64 << 20
@@ -39,18 +39,18 @@ def snapshot(hub: Path, repo: str, commit: str, file: str) -> Path:
     return folder(hub, repo) / "snapshots" / commit / file
 
 
-def place(hub: Path, repo: str, commit: str, file: str, etag: str, revision: str) -> Path:
-    """Give the blob its name at this commit, and let `revision` point to the commit."""
-    path = snapshot(hub, repo, commit, file)
-    target = blob(hub, repo, etag)
+def place(hub: Path, wanted: OnHub, commit: str, etag: str) -> Path:
+    """Give the blob its name at this commit, and let the revision point to the commit."""
+    path = snapshot(hub, wanted.repo, commit, wanted.file)
+    target = blob(hub, wanted.repo, etag)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         link = path.with_name(f".{path.name}.{os.getpid()}")
         link.unlink(missing_ok=True)
         link.symlink_to(os.path.relpath(target, path.parent))
         link.replace(path)
-        if revision != commit:
-            write(folder(hub, repo) / "refs" / revision, commit)
+        if wanted.revision != commit:
+            write(folder(hub, wanted.repo) / "refs" / wanted.revision, commit)
     return path
 
 
@@ -71,9 +71,10 @@ def commit(hub: Path, repo: str, revision: str) -> str | None:
     return text if safe(text) and "/" not in text else None
 
 
-def lock_path(hub: Path, repo: str, etag: str) -> Path:
-    """The lock of one blob, where huggingface_hub has it too."""
-    return hub / ".locks" / folder(hub, repo).name / f"{etag}.lock"
+def lock_of(blob: Path) -> Path:
+    """The lock of a blob, where huggingface_hub has it too."""
+    repo = blob.parent.parent
+    return repo.parent / ".locks" / repo.name / f"{blob.name}.lock"
 
 
 def check_room(path: Path, needed: int) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from ..errors import IntegrityError, XlamError
 from . import cache, gguf
-from .digest import sha256
+from .digest import Digest, digest, keep_marks
 from .hub import Changed, Hub, Interrupted, Remote, Unreachable
 from .lock import released, taken
-from .types import Progress, amount
+from .names import OnHub
+from .types import Progress, Store, amount
 from .writer import BUFFER, Writer
 
 T = TypeVar("T")
@@ -42,24 +42,19 @@ class Replaced(XlamError):
 
 
 def fetch(
-    hub: Hub,
-    repo: str,
-    file: str,
-    revision: str,
-    folder: Path,
-    patience: Patience = DEFAULT_PATIENCE,
+    hub: Hub, wanted: OnHub, store: Store, patience: Patience = DEFAULT_PATIENCE
 ) -> Iterator[Progress]:
-    """Bring a file into the cache at `folder`, going on where a broken fetch stopped.
+    """Bring a file into the store, going on where a broken fetch stopped.
 
     The last progress has the path of the file.
     """
-    remote = yield from asked(lambda: hub.file(repo, file, revision), patience)
+    remote = yield from asked(lambda: hub.file(wanted), patience)
     try:
-        yield from _Fetch(hub, remote, folder, patience).run()
+        yield from _Fetch(hub, remote, store, patience).run()
     except Replaced:
-        remote = yield from asked(lambda: hub.file(repo, file, revision), patience)
-        yield from _Fetch(hub, remote, folder, patience).run()
-    path = cache.place(folder, repo, remote.commit, remote.file, remote.sha256, revision)
+        remote = yield from asked(lambda: hub.file(wanted), patience)
+        yield from _Fetch(hub, remote, store, patience).run()
+    path = cache.place(store.hub, wanted, remote.commit, remote.sha256)
     yield Progress(remote.size, remote.size, "installed", path)
 
 
@@ -109,19 +104,20 @@ def _rest(error: Interrupted, seconds: float, so_far: Progress) -> Iterator[Prog
 class _Fetch:
     """One file on its way, over as many requests as it takes."""
 
-    def __init__(self, hub: Hub, remote: Remote, folder: Path, patience: Patience) -> None:
+    def __init__(self, hub: Hub, remote: Remote, store: Store, patience: Patience) -> None:
         self.hub = hub
         self.remote = remote
-        self.folder = folder
+        self.name = remote.wanted.file
+        self.store = store
         self.patience = patience
-        self.blob = cache.blob(folder, remote.repo, remote.sha256)
-        self.partial = cache.partial(folder, remote.repo, remote.sha256)
+        self.blob = cache.blob(store.hub, remote.wanted.repo, remote.sha256)
+        self.partial = cache.partial(store.hub, remote.wanted.repo, remote.sha256)
 
     def run(self) -> Iterator[Progress]:
         """Bring the blob, unless the cache has it already, every byte of it."""
         with cache.writing(self.blob):
             total = self.remote.size
-            lock = yield from taken(self.folder, self.remote.repo, self.remote.sha256, total)
+            lock = yield from taken(self.blob, total)
             with released(lock):
                 if not (yield from self.here()):
                     yield from self.bring()
@@ -130,7 +126,15 @@ class _Fetch:
         """Whether the blob is there and right."""
         if not self.blob.is_file() or self.blob.stat().st_size != self.remote.size:
             return False
-        return (yield from sha256(self.blob, "checking what is here")) == self.remote.sha256
+        found = yield from digest(self.blob, "checking what is here")
+        return self.right(found)
+
+    def right(self, found: Digest) -> bool:
+        """Whether the bytes are those that the Hub announces."""
+        if found.sha256() != self.remote.sha256:
+            return False
+        keep_marks(found, self.store)
+        return True
 
     def bring(self) -> Iterator[Progress]:
         """Fetch what is missing, check the whole, and give it its name."""
@@ -138,7 +142,7 @@ class _Fetch:
             with Writer(self.partial) as writer:
                 yield from writer.take_up(self.remote.size)
                 yield from self.complete(writer)
-            gguf.read(self.partial, self.remote.file)
+            gguf.read(self.partial, self.name)
             self.partial.replace(self.blob)
         except (IntegrityError, Replaced):
             self.partial.unlink()
@@ -152,13 +156,13 @@ class _Fetch:
         for _ in range(2):
             one_piece = writer.size == 0
             requests = yield from self.to_the_end(writer)
-            if writer.sha256() == self.remote.sha256:
+            if self.right(writer.finish()):
                 return
             if one_piece and requests == 1:
                 break
             writer.rewind()
         raise IntegrityError(
-            f"The bytes that the server sends for {self.remote.file} have another SHA-256 than "
+            f"The bytes that the server sends for {self.name} have another SHA-256 than "
             f"{self.remote.sha256}; nothing was installed."
         )
 
@@ -198,15 +202,13 @@ class _Fetch:
     def renew(self) -> Iterator[Progress]:
         """Ask where the bytes are now, and whether they are still the same."""
         old = self.remote
-        self.remote = yield from asked(
-            lambda: self.hub.file(old.repo, old.file, old.revision), self.patience
-        )
+        self.remote = yield from asked(lambda: self.hub.file(old.wanted), self.patience)
         if self.remote.sha256 != old.sha256:
-            raise Replaced(f"{old.file} was replaced on the Hub while it was fetched.")
+            raise Replaced(f"{self.name} was replaced on the Hub while it was fetched.")
 
     def so_far(self, writer: Writer) -> Progress:
         """How far the file is."""
-        return Progress(writer.size, self.remote.size, f"fetching {self.remote.file}")
+        return Progress(writer.size, self.remote.size, f"fetching {self.name}")
 
 
 class _Pace:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..errors import IntegrityError, ModelMissing, XlamError
-from .names import REPO, safe
+from .names import REPO, OnHub, safe
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -48,9 +48,7 @@ class Changed(XlamError):
 class Remote:
     """A file of a repository, as the Hub announces it."""
 
-    repo: str
-    file: str
-    revision: str
+    wanted: OnHub
     commit: str
     sha256: str
     size: int
@@ -117,16 +115,17 @@ class Hub:
             )
             return _listing(info)
 
-    def file(self, repo: str, file: str, revision: str = "main") -> Remote:
+    def file(self, wanted: OnHub) -> Remote:
         """What the Hub says of one file."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-        with _asking(repo, file, self.endpoint):
-            url = hf_hub_url(repo, file, revision=revision, endpoint=self.endpoint)
+        repo, revision = wanted.repo, wanted.revision
+        with _asking(repo, wanted.file, self.endpoint):
+            url = hf_hub_url(repo, wanted.file, revision=revision, endpoint=self.endpoint)
             found = get_hf_file_metadata(
                 url, token=self.token or False, timeout=self.timeout, endpoint=self.endpoint
             )
-        return _remote(repo, file, revision, found)
+        return _remote(wanted, found)
 
     @contextmanager
     def open(self, remote: Remote, start: int) -> Iterator[Body]:
@@ -179,18 +178,24 @@ def _headers(start: int) -> dict[str, str]:
 def _start(response: http.client.HTTPResponse, asked: int, remote: Remote) -> int:
     """Where the response begins, once it is clear that it is of the announced file."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Changed(f"The server sends {remote.file} in another encoding than asked for.")
+        raise Changed(f"The server sends {remote.wanted.file} in another encoding than asked for.")
     if response.status == http.client.PARTIAL_CONTENT:
         text = response.headers.get("Content-Range", "")
         if not (match := re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text)):
-            raise Changed(f"The server sends a part of {remote.file} and does not say which.")
+            raise Changed(
+                f"The server sends a part of {remote.wanted.file} and does not say which."
+            )
         start, total = int(match[1]), match[2]
         if start != asked or total not in ("*", str(remote.size)):
-            raise Changed(f"The server sends the bytes {text!r} of {remote.file}, not {asked}-.")
+            raise Changed(
+                f"The server sends the bytes {text!r} of {remote.wanted.file}, not {asked}-."
+            )
         return start
     length = response.headers.get("Content-Length")
     if length is not None and length != str(remote.size):
-        raise Changed(f"The server sends {length} bytes of {remote.file}, not {remote.size}.")
+        raise Changed(
+            f"The server sends {length} bytes of {remote.wanted.file}, not {remote.size}."
+        )
     return 0
 
 
@@ -202,9 +207,9 @@ def _reading(remote: Remote) -> Iterator[None]:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise Changed(f"The server has no such bytes of {remote.file}.") from error
+            raise Changed(f"The server has no such bytes of {remote.wanted.file}.") from error
         # A signed address that has run out answers with 401, 403 or 404: asking again renews it.
-        message = f"The server answered {error.code} for {remote.file}"
+        message = f"The server answered {error.code} for {remote.wanted.file}"
         raise Interrupted(message, _wait(error.headers)) from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
@@ -268,16 +273,16 @@ def _failure(response: Any, repo: str) -> XlamError:
     return XlamError(f"The Hub answered {response.status_code} for {repo}.")
 
 
-def _remote(repo: str, file: str, revision: str, found: Any) -> Remote:
+def _remote(wanted: OnHub, found: Any) -> Remote:
     """What the Hub announces, once it is all there and can be trusted as names of files."""
-    what = f"What the Hub says of {repo}/{file}"
+    what = f"What the Hub says of {wanted}"
     if not COMMIT.fullmatch(found.commit_hash or ""):
         raise IntegrityError(f"{what} has no commit.")
     if not SHA256.fullmatch(found.etag or ""):
         raise IntegrityError(f"{what} has no SHA-256, so it could not be checked.")
     if not found.size or found.size < 0:
         raise IntegrityError(f"{what} has no size.")
-    return Remote(repo, file, revision, found.commit_hash, found.etag, found.size, found.location)
+    return Remote(wanted, found.commit_hash, found.etag, found.size, found.location)
 
 
 def _listing(info: Any) -> Listing:

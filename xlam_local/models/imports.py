@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..errors import ModelMissing, UsageError
 from . import cache, catalog, gguf
-from .digest import sha256
+from .digest import digest, keep_marks
+from .names import OnHub
 from .store import PART, parts
 from .types import LOCAL_OWNER, Progress, Store
 
@@ -30,17 +31,18 @@ def _take(path: Path, store: Store, name: str | None, copy: bool) -> Iterator[Pr
     files = list(parts(path.expanduser().absolute()))
     check(files)
     repo = f"{LOCAL_OWNER}/{_free(name or _stem(files[0]), store)}"
-    hashes = []
+    found = []
     for file in files:
-        hashes.append((yield from sha256(file, f"reading {file.name}")))
-    commit = cache.commit(store.hub, repo, "main") or hashes[0][:40]
-    if commit != hashes[0][:40]:
-        raise UsageError(f"Another model has the name {_stem(files[0])}; give this one --name.")
-    for file, digest in zip(files, hashes, strict=True):
-        target = cache.blob(store.hub, repo, digest)
+        found.append((yield from digest(file, f"reading {file.name}")))
+    commit = found[0].sha256()[:40]
+    if cache.commit(store.hub, repo, "main") not in (None, commit):
+        raise UsageError(f"Another model has the name {repo.split('/')[1]}; give --name.")
+    for file, summed in zip(files, found, strict=True):
+        target = cache.blob(store.hub, repo, summed.sha256())
         if not target.is_file():
             yield from _bring(file, target, copy)
-        cache.place(store.hub, repo, commit, file.name, digest, "main")
+        keep_marks(summed, store)
+        cache.place(store.hub, OnHub(repo, file.name), commit, target.name)
     size = sum(file.stat().st_size for file in files)
     first = cache.snapshot(store.hub, repo, commit, files[0].name)
     yield Progress(size, size, "installed", first)

@@ -17,11 +17,11 @@ PAUSE = 0.25
 """Seconds between two tries to take a lock that another has."""
 
 
-def taken(hub: Path, repo: str, etag: str, total: int) -> Generator[Progress, None, BaseFileLock]:
+def taken(blob: Path, total: int) -> Generator[Progress, None, BaseFileLock]:
     """Take the blob's lock; meanwhile show how far the one is who has it."""
     from filelock import FileLock, SoftFileLock, Timeout
 
-    path, partial = cache.lock_path(hub, repo, etag), cache.partial(hub, repo, etag)
+    path, partial = cache.lock_of(blob), blob.with_name(f"{blob.name}.incomplete")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock: BaseFileLock = FileLock(path, mode=0o664, thread_local=False)
     while True:

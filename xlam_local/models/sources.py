@@ -65,7 +65,8 @@ def _from_hub(
         return
     first: Progress | None = None
     for file in chosen(wanted, [one.file for one in listed.files]):
-        for step in fetch(hub, listed.repo, file, wanted.revision, store.hub, patience):
+        part = names.OnHub(listed.repo, file, wanted.revision)
+        for step in fetch(hub, part, store, patience):
             if step.path is None:
                 yield step
             first = first or (step if step.path else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from .digest import Digest
 from .types import Progress
 
 BUFFER = 256 << 10
@@ -26,7 +26,7 @@ class Writer:
         self.size = 0
         """Bytes that are in the file or on their way into it."""
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        self._digest = hashlib.sha256()
+        self.digest = Digest()
         self._free: SimpleQueue[bytearray] = SimpleQueue()
         self._full: SimpleQueue[tuple[bytearray, int] | None] = SimpleQueue()
         self._error: OSError | None = None
@@ -55,7 +55,7 @@ class Writer:
         buffer = bytearray(BUFFER)
         while self.size < total:
             got = self._file.readinto(memoryview(buffer)[: total - self.size])
-            self._digest.update(memoryview(buffer)[:got])
+            self.digest.update(memoryview(buffer)[:got])
             self.size += got
             yield Progress(self.size, total, "checking what is here")
 
@@ -64,7 +64,7 @@ class Writer:
         self.settle()
         self._file.seek(0)
         self._file.truncate(0)
-        self._digest = hashlib.sha256()
+        self.digest = Digest()
         self.size = 0
 
     def fill(self, most: int, read: Callable[[memoryview], int]) -> int:
@@ -87,11 +87,11 @@ class Writer:
         if self._error is not None:
             raise self._error
 
-    def sha256(self) -> str:
-        """The SHA-256 of the whole file, which is safe on the disk from now on."""
+    def finish(self) -> Digest:
+        """The digest of the whole file, which is safe on the disk from now on."""
         self.settle()
         os.fsync(self._file.fileno())
-        return self._digest.hexdigest()
+        return self.digest
 
     def _run(self) -> None:
         while (full := self._full.get()) is not None:
@@ -104,6 +104,6 @@ class Writer:
             self._free.put(buffer)
 
     def _append(self, piece: memoryview) -> None:
-        self._digest.update(piece)
+        self.digest.update(piece)
         while piece:
             piece = piece[self._file.write(piece) :]
