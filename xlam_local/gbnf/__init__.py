@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from .automaton import Automaton, TooLarge
 from .lark import lark
+from .nfa import automaton, empty, matches
 from .nodes import (
+    ANY,
+    ANYTHING,
+    EMPTY,
+    NOTHING,
     Alt,
     And,
     Chars,
     Grammar,
     Lit,
+    Machine,
     Node,
     Not,
     Quoted,
@@ -16,15 +23,36 @@ from .nodes import (
     Repeat,
     Seq,
     Token,
+    alt,
+    both,
+    chars,
+    children,
+    common,
+    has,
+    negated,
+    one_of,
+    optional,
+    repeat,
+    seq,
+    token,
+    union,
+    without,
 )
+from .prune import pruned
 from .text import text
 
 __all__ = [
+    "ANY",
+    "ANYTHING",
+    "EMPTY",
+    "NOTHING",
     "Alt",
     "And",
+    "Automaton",
     "Chars",
     "Grammar",
     "Lit",
+    "Machine",
     "Node",
     "Not",
     "Quoted",
@@ -32,6 +60,25 @@ __all__ = [
     "Repeat",
     "Seq",
     "Token",
+    "TooLarge",
+    "alt",
+    "automaton",
+    "both",
+    "chars",
+    "children",
+    "common",
+    "empty",
+    "has",
     "lark",
+    "matches",
+    "negated",
+    "one_of",
+    "optional",
+    "pruned",
+    "repeat",
+    "seq",
     "text",
+    "token",
+    "union",
+    "without",
 ]

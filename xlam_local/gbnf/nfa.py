@@ -14,6 +14,7 @@ from .nodes import (
     And,
     Chars,
     Lit,
+    Machine,
     Node,
     Not,
     Quoted,
@@ -57,6 +58,8 @@ def _edges(node: Node) -> set[int]:
                 edges.update(edge for char in text for edge in (ord(char), ord(char) + 1))
             case Chars(ranges):
                 edges.update(edge for first, last in ranges for edge in (first, last + 1))
+            case Machine(inner):
+                edges.update(inner.edges)
             case other:
                 todo.extend(children(other))
     return edges
@@ -100,6 +103,8 @@ class _Builder:
                 return self.embedded(complement(self.alone(inner)))
             case Token(inner) | Quoted(inner):
                 return self.fragment(inner)
+            case Machine(inner):
+                return self.embedded(self.aligned(inner))
             case Ref():
                 raise TypeError("A reference to a rule is not regular.")
 
@@ -159,6 +164,12 @@ class _Builder:
         for final in inner.final:
             self.empty_moves[states[final]].append(end)
         return start, end
+
+    def aligned(self, inner: Automaton) -> Automaton:
+        """The automaton over this one's classes of characters."""
+        classes = [bisect_right(inner.edges, edge) - 1 for edge in self.edges]
+        rows = tuple(tuple(row[cls] for cls in classes) for row in inner.moves)
+        return Automaton(self.edges, rows, inner.final)
 
     def product(self, automata: Sequence[Automaton]) -> Automaton:
         def step(key: tuple[int, ...], cls: int) -> tuple[int, ...] | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .automaton import Automaton
 
 LAST = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)
@@ -88,7 +92,14 @@ class Quoted:
     node: Node
 
 
-Node = Lit | Chars | Ref | Seq | Alt | Repeat | And | Not | Token | Quoted
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an automaton accepts; only rules of single characters can say it to a lexer."""
+
+    automaton: Automaton
+
+
+Node = Lit | Chars | Ref | Seq | Alt | Repeat | And | Not | Token | Quoted | Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +204,17 @@ def children(node: Node) -> tuple[Node, ...]:
             return (inner,)
         case _:
             return ()
+
+
+def has(node: Node, *kinds: type) -> bool:
+    """Whether a node is of one of these kinds, or has one inside."""
+    todo = [node]
+    while todo:
+        found = todo.pop()
+        if isinstance(found, kinds):
+            return True
+        todo.extend(children(found))
+    return False
 
 
 def _flat(nodes: Iterable[Node], kind: type[Seq] | type[Alt] | type[And]) -> Iterator[Node]:

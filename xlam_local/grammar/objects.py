@@ -1,0 +1,122 @@
+"""Objects: known properties in their order, others wherever they are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..gbnf import (
+    ANYTHING,
+    EMPTY,
+    Lit,
+    Node,
+    Quoted,
+    Ref,
+    Repeat,
+    alt,
+    both,
+    optional,
+    seq,
+    token,
+    without,
+)
+from ..schema.shapes import Extras, Objects
+from .scalars import COLON, COMMA, key
+
+if TYPE_CHECKING:
+    from .writer import Writer
+
+LEADING = 3
+"""Optional properties that may stand in front of the first needed one, to be written in one rule."""
+
+Pair = tuple[bool, Node]
+
+
+def object_(writer: Writer, shape: Objects, rule: str) -> Node:
+    """The objects of a shape."""
+    pairs = [
+        (slot.needed, seq(key(name), COLON, writer.node(slot.goal)))
+        for name, slot in shape.slots.items()
+        if slot.needed or not writer.solver.empty(slot.goal)
+    ]
+    extras = [
+        seq(_names(extra, shape), COLON, writer.node(extra.goal))
+        for extra in _open(writer, shape, rule)
+        if not writer.solver.empty(extra.goal)
+    ]
+    counted = shape.least > sum(needed for needed, _ in pairs) or shape.most is not None
+    if not counted and not extras and _leading(pairs) <= LEADING:
+        return seq(token("{"), _members(pairs), token("}"))
+    if not pairs and len(extras) > 0:
+        return seq(token("{"), _only(alt(*extras), shape.least, shape.most), token("}"))
+    return seq(token("{"), _ordered(writer, shape, rule, pairs, extras), token("}"))
+
+
+def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
+    """The properties without a slot that the grammar lets through."""
+    closed = writer.closed and (bool(shape.slots) or rule == writer.prefix)
+    for extra in shape.extras:
+        if extra.said or not closed:
+            yield extra
+
+
+def _names(extra: Extras, shape: Objects) -> Node:
+    """The names of properties without a slot."""
+    taken = alt(*map(Lit, shape.slots))
+    names = both(extra.names, without(taken)) if shape.slots else extra.names
+    return Ref("string") if names == ANYTHING else Quoted(names)
+
+
+def _leading(pairs: list[Pair]) -> int:
+    """How many optional properties stand in front of the first needed one."""
+    return next((index for index, (needed, _) in enumerate(pairs) if needed), len(pairs))
+
+
+def _members(pairs: list[Pair]) -> Node:
+    """Properties in order, with commas only between those that are there."""
+    choices = [
+        seq(first, *(_after(pair) for pair in pairs[index + 1 :]))
+        for index, (_, first) in enumerate(pairs[: _leading(pairs) + 1])
+    ]
+    return alt(*choices) if any(needed for needed, _ in pairs) else alt(*choices, EMPTY)
+
+
+def _after(pair: Pair) -> Node:
+    needed, node = pair
+    tail = seq(COMMA, node)
+    return tail if needed else optional(tail)
+
+
+def _only(pair: Node, least: int, most: int | None) -> Node:
+    """So many properties, all alike."""
+    if most == 0:
+        return EMPTY
+    rest = Repeat(seq(COMMA, pair), max(least - 1, 0), None if most is None else most - 1)
+    return seq(pair, rest) if least else optional(seq(pair, rest))
+
+
+def _ordered(
+    writer: Writer, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
+) -> Node:
+    """Properties in order and others anywhere between them, counted where bounds ask for it."""
+    top = shape.most if shape.most is not None else shape.least
+    last_needed = max((index for index, (needed, _) in enumerate(pairs) if needed), default=-1)
+
+    def steps(state: tuple[int, int, bool]) -> Iterator[tuple[Node | None, tuple[int, int, bool]]]:
+        index, count, passed = state
+        if count == shape.most:
+            return
+        more = min(count + 1, top)
+        if not passed:
+            yield from ((extra, (index, more, False)) for extra in extras)
+        for later in range(index, min(index + LEADING, len(pairs))):
+            yield pairs[later][1], (later + 1, more, False)
+            if pairs[later][0]:
+                return
+        if index + LEADING < len(pairs):
+            yield None, (index + LEADING, count, True)
+
+    def done(state: tuple[int, int, bool]) -> bool:
+        return state[0] > last_needed and state[1] >= shape.least
+
+    return writer.sequence(rule, (0, 0, False), steps, done)

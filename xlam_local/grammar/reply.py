@@ -1,0 +1,49 @@
+"""The shape of a reply: plain text, or calls that may come after text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..gbnf import (
+    Chars,
+    Lit,
+    Node,
+    Ref,
+    Repeat,
+    Token,
+    alt,
+    both,
+    seq,
+    token,
+    without,
+)
+from ..types import Tool
+from .scalars import written
+
+OPENING = '[{"name": "'
+ARGUMENTS = ', "arguments": '
+
+TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
+PLAIN = both(Repeat(TEXT), without(seq(Repeat(TEXT), Lit(OPENING), Repeat(TEXT))))
+"""Text in which no call begins."""
+
+
+def root(choice: str, parallel: bool) -> Node:
+    """The start of a reply's grammar; the rule "call" holds what comes after an opening."""
+    more = Repeat(seq(token("}, " + OPENING[1:]), Ref("call"))) if parallel else seq()
+    calls = seq(Ref("call"), more, token("}]"))
+    match choice:
+        case "none":
+            return Token(PLAIN)
+        case "auto":
+            # Text and opening are one token: a lexer that has read the text cannot step back.
+            return alt(Token(PLAIN), seq(Token(seq(PLAIN, Lit(OPENING))), calls))
+        case _:
+            return seq(token(OPENING), calls)
+
+
+def call(rules: Sequence[tuple[Tool, str]]) -> Node:
+    """What comes after an opening: a tool's name and its arguments."""
+    return alt(
+        *(seq(token(written(tool.name)[1:]), token(ARGUMENTS), Ref(rule)) for tool, rule in rules)
+    )

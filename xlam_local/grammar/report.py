@@ -1,0 +1,51 @@
+"""What became of each keyword of a tool's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..schema import Solver
+from ..schema.dialect import ANNOTATIONS, former
+from ..schema.formats import FORMATS
+from ..schema.keywords import KEYWORDS
+
+Status = Literal["exact", "checked", "refused"]
+SILENT = ANNOTATIONS | {"additionalItems", "minContains", "maxContains", "then", "else", "nullable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What became of one keyword."""
+
+    tool: str
+    pointer: str
+    """Where the keyword stands in the tool's parameters."""
+    keyword: str
+    status: Status
+    why: str = ""
+
+
+def entries(tool: str, solver: Solver) -> Iterator[Entry]:
+    """An entry for each keyword that the tool's schema has."""
+    document = solver.document
+    for number, schema in enumerate(document.schemas):
+        for keyword, value in schema.items():
+            if keyword in SILENT:
+                continue
+            name = former(keyword, document.written[number])
+            pointer = f"{document.pointers[number]}/{name}"
+            why = solver.notes.get((number, keyword))
+            if why is not None:
+                yield Entry(tool, pointer, name, "checked", why)
+            else:
+                yield Entry(tool, pointer, name, "exact", _remark(keyword, value))
+
+
+def _remark(keyword: str, value: object) -> str:
+    if keyword not in KEYWORDS:
+        return "not a keyword of JSON Schema, so it asks for nothing"
+    if keyword == "format" and value not in FORMATS:
+        return "not a known format, so it asks for nothing"
+    return ""

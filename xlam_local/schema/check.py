@@ -1,0 +1,108 @@
+"""Values checked against a schema, after they are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..gbnf import matches
+from ..types import Schema
+from . import formats
+from .document import read, standard
+from .language import language
+from .regex import PatternError
+from .shapes import exactly
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+LONG = 300
+
+
+def problems(value: object, schema: Schema | bool) -> list[str]:
+    """What is wrong with a value, each in one sentence after a JSON pointer."""
+    try:
+        errors = _validator(json.dumps(schema)).iter_errors(value)
+        return [f"{_pointer(error.absolute_path)}: {_short(error.message)}." for error in errors]
+    except RecursionError:
+        return ["/: the value is nested too deeply to be checked."]
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Validator:
+    return validators()(standard(read(json.loads(schema))))
+
+
+@lru_cache(maxsize=1)
+def validators() -> type[Validator]:
+    """Draft 2020-12, with patterns, formats and grids followed exactly as grammars follow them."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    return extend(
+        Draft202012Validator,
+        {
+            "pattern": _pattern,
+            "format": _format,
+            "multipleOf": _multiple,
+            "patternProperties": _named,
+        },
+    )
+
+
+def _error(message: str) -> Iterator[Exception]:
+    from jsonschema import ValidationError
+
+    yield ValidationError(message)
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Exception]:
+    if isinstance(value, str) and not found(pattern, value):
+        yield from _error(f"{value!r} does not match {pattern!r}")
+
+
+def _format(validator: Any, name: Any, value: Any, schema: Any) -> Iterator[Exception]:
+    node = formats.FORMATS.get(name) if isinstance(name, str) else None
+    if node is not None and isinstance(value, str) and not matches(node(), value):
+        yield from _error(f"{value!r} is not a {name}")
+
+
+def _multiple(validator: Any, step: float, value: Any, schema: Any) -> Iterator[Exception]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if Fraction(exactly(value)) % exactly(step):
+            yield from _error(f"{value} is not a multiple of {step}")
+
+
+def _named(validator: Any, patterns: Mapping[str, Any], value: Any, schema: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for pattern, inner in patterns.items():
+            for name, each in value.items():
+                if found(pattern, name):
+                    yield from validator.descend(each, inner, path=name, schema_path=pattern)
+
+
+def found(pattern: str, value: str) -> bool:
+    """Whether a pattern is found in a string."""
+    import re
+
+    try:
+        return matches(language(pattern), value)
+    except PatternError:
+        return re.search(pattern, value) is not None
+
+
+def _pointer(path: Any) -> str:
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return "".join(f"/{step}" for step in steps) or "/"
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= LONG else message[:LONG] + "…"
+
+
+def normal(schema: Any) -> Any:
+    """The schema as draft 2020-12 has it."""
+    return standard(read(schema))

@@ -1,0 +1,152 @@
+"""Where references lead: pointers, identifiers and anchors, within the schema itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin
+
+from ..errors import SchemaError
+from .dialect import NAMED, ONE, SEVERAL
+
+Bindings = tuple[tuple[str, str], ...]
+"""For each dynamic anchor the identifier of the outermost resource that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A schema with where it stands."""
+
+    raw: Any
+    pointer: str
+    base: str = ""
+    """The identifier of the resource that the schema belongs to."""
+    bindings: Bindings = ()
+
+    @property
+    def key(self) -> tuple[int, str, Bindings]:
+        """What tells this place from every other one."""
+        return id(self.raw), self.base, self.bindings
+
+    def inside(self, raw: Any, *steps: str) -> Place:
+        """A place further in."""
+        return replace(self, raw=raw, pointer=self.pointer + "".join(map(_step, steps)))
+
+
+def _step(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+@dataclass(slots=True)
+class _Resource:
+    raw: Any
+    pointer: str
+    anchors: dict[str, Place] = field(default_factory=dict)
+    dynamic: set[str] = field(default_factory=set)
+
+
+class Resources:
+    """The schema and the resources inside it, by identifier."""
+
+    def __init__(self, raw: Any) -> None:
+        self.resources: dict[str, _Resource] = {"": _Resource(raw, "")}
+        self.add(Place(raw, ""))
+        self.root = Place(raw, "")
+
+    def add(self, place: Place) -> None:
+        """Note the identifiers and anchors of a schema and of those inside it."""
+        todo = [place]
+        while todo:
+            outer = todo.pop()
+            if isinstance(outer.raw, Mapping):
+                here = self.based(outer)
+                self.resources.setdefault(here.base, _Resource(here.raw, here.pointer))
+                self.anchored(here)
+                todo.extend(_inside(here))
+
+    def anchored(self, place: Place) -> None:
+        resource = self.resources[place.base]
+        for keyword in ("$anchor", "$dynamicAnchor"):
+            name = place.raw.get(keyword)
+            if isinstance(name, str):
+                resource.anchors[name] = place
+                if keyword == "$dynamicAnchor":
+                    resource.dynamic.add(name)
+        old = place.raw.get("$id", place.raw.get("id"))
+        if isinstance(old, str) and old.startswith("#") and len(old) > 1:
+            resource.anchors[old[1:]] = place
+
+    def based(self, place: Place) -> Place:
+        """The place with the identifier that its own schema sets."""
+        name = place.raw.get("$id", place.raw.get("id"))
+        if not isinstance(name, str) or name.startswith("#"):
+            return place
+        return replace(place, base=urldefrag(urljoin(place.base, name)).url)
+
+    def entered(self, place: Place) -> Place:
+        """The place as it is seen from inside its resource."""
+        here = self.based(place)
+        resource = self.resources[here.base]
+        bound = dict(here.bindings)
+        new = {name: here.base for name in sorted(resource.dynamic) if name not in bound}
+        return replace(here, bindings=(*here.bindings, *new.items())) if new else here
+
+    def found(self, place: Place, reference: str, dynamic: bool) -> Place:
+        """Where a reference leads."""
+        base, fragment = urldefrag(
+            urljoin(place.base, reference) if reference[:1] != "#" else place.base + reference
+        )
+        if base not in self.resources:
+            raise SchemaError(
+                f"{place.pointer}/$ref: {reference!r} is not part of the schema, "
+                "and nothing is fetched over the network."
+            )
+        name = unquote(fragment)
+        resource = self.resources[base]
+        if dynamic and name in resource.dynamic:
+            resource = self.resources[dict(place.bindings).get(name, base)]
+        target = resource.anchors.get(name) or self.pointed(resource, base, name)
+        if target is None:
+            raise SchemaError(f"{place.pointer}/$ref: there is nothing at {reference!r}.")
+        return self.entered(replace(target, bindings=place.bindings))
+
+    def pointed(self, resource: _Resource, base: str, pointer: str) -> Place | None:
+        """Where a JSON pointer leads within a resource."""
+        place = Place(resource.raw, resource.pointer, base)
+        for step in pointer.split("/")[1:] if pointer.startswith("/") else []:
+            inner = _member(place.raw, step.replace("~1", "/").replace("~0", "~"))
+            if inner is MISSING:
+                return None
+            place = place.inside(inner, step)
+            place = self.based(place) if isinstance(inner, Mapping) else place
+        return place if pointer.startswith("/") or not pointer else None
+
+
+MISSING = object()
+
+
+def _member(raw: Any, step: str) -> Any:
+    if isinstance(raw, Mapping):
+        return raw.get(step, MISSING)
+    if isinstance(raw, list) and step.isdecimal() and int(step) < len(raw):
+        return raw[int(step)]
+    return MISSING
+
+
+def _inside(place: Place) -> Iterator[Place]:
+    """The schemas right inside a schema, wherever any dialect has them."""
+    for keyword, value in place.raw.items():
+        if keyword in MAPS and isinstance(value, Mapping):
+            for name, inner in value.items():
+                yield place.inside(inner, keyword, name)
+        elif keyword in LISTS and isinstance(value, list):
+            for number, inner in enumerate(value):
+                yield place.inside(inner, keyword, str(number))
+        elif keyword in SINGLE:
+            yield place.inside(value, keyword)
+
+
+MAPS = NAMED | {"$defs", "definitions", "dependencies"}
+LISTS = SEVERAL | {"items"}
+SINGLE = ONE | {"additionalItems", "contentSchema"}
