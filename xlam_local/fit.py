@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .errors import OutOfMemory
+
+MIB, GIB = 1 << 20, 1 << 30
+
+KvType = Literal["f16", "q8_0", "q4_0"]
+KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+"""Bytes of one number in the KV cache."""
+
+BATCH = 512
+"""Tokens that go through the model together while it reads a prompt."""
+PROGRAM = 120 * MIB
+"""What Python and llama.cpp take before a model is loaded."""
+VOCABULARY_ENTRY = 330
+"""Bytes that llama.cpp keeps for a token of the vocabulary."""
+SMALLEST_CONTEXT = 2048
+STEP = 256
+"""llama.cpp makes a context a multiple of this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +36,222 @@ class Shape:
     heads: int
     width: int
     """Numbers in an embedding."""
+    feed: int
+    """Numbers in the middle of a feed-forward block."""
     vocabulary: int
     context: int
     """Tokens of context that the model was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model's file, as far as memory goes."""
+
+    name: str
+    size: int
+    layer: int
+    """Bytes of one layer."""
+    shape: Shape
+    repacked: int = 0
+    """Bytes that the CPU gets a second copy of, in an order it computes faster with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A GPU that llama.cpp can use."""
+
+    name: str
+    memory: int
+    free: int
+    shared: bool = False
+    """Whether its memory is the computer's own."""
+    speed: float = 200e9
+    """Bytes of weights that it goes through in a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a computer has."""
+
+    name: str
+    memory: int
+    available: int
+    """Bytes of memory that nothing else needs now."""
+    cores: int
+    """Those that compute: physical ones, and of those the fast ones."""
+    devices: tuple[Device, ...] = ()
+    speed: float = 0.0
+    """Bytes of weights that the CPU goes through in a second; 0 is a guess from its cores."""
+
+    @property
+    def cpu_speed(self) -> float:
+        """Bytes of weights that the CPU goes through in a second."""
+        return self.speed or min(self.cores * 10e9, 35e9)
+
+    @property
+    def reserve(self) -> int:
+        """Bytes of memory that are left to others."""
+        return max(512 * MIB, self.memory // 20)
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that a model may take."""
+        return max(self.available - self.reserve, 0)
+
+    @property
+    def gpu_room(self) -> int:
+        """Bytes of GPU memory that a model may take."""
+        return sum(max(one.free - max(512 * MIB, one.memory // 20), 0) for one in self.devices)
+
+    @property
+    def shared(self) -> bool:
+        """Whether what a GPU takes is missing elsewhere."""
+        return any(device.shared for device in self.devices)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a user wants of a plan."""
+
+    context: int = 8192
+    kv: KvType = "f16"
+    threads: int | None = None
+    gpu_layers: int | None = None
+    """Layers on the GPU; as many as fit when not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of the arithmetic, in bytes."""
+
+    what: str
+    memory: int
+    gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to load a model so that it fits."""
+
+    weights: Weights
+    context: int
+    kv: KvType
+    gpu_layers: int
+    """All layers and the output are one more than the model has layers."""
+    threads: int
+    batch: int
+    parts: tuple[Part, ...]
+    changed: str = ""
+    """What was given up against the wish, as a phrase."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that have to be there."""
+        return sum(part.memory for part in self.parts)
+
+    @property
+    def gpu(self) -> int:
+        """Bytes of GPU memory that have to be there."""
+        return sum(part.gpu for part in self.parts)
+
+    @property
+    def peak(self) -> int:
+        """Bytes that the system shows at most: with pages of the file that it could drop."""
+        on_cpu = self.weights.size and self.parts[0].memory / self.weights.size
+        return self.memory + round(self.weights.repacked * min(on_cpu, 1.0))
+
+
+def plans(weights: Weights, machine: Machine, wish: Wish) -> Iterator[Plan]:
+    """What to try, the most wanted first: all of the wish, then smaller KV, then less context."""
+    wanted = replace(wish, context=min(wish.context, weights.shape.context))
+    tried = [(wanted.context, wanted.kv, "")]
+    if wanted.kv == "f16":
+        tried.append((wanted.context, "q8_0", "KV cache in q8_0"))
+    context, kv = wanted.context // 2, tried[-1][1]
+    while context >= SMALLEST_CONTEXT:
+        tried.append((context, kv, f"KV cache in {kv}, context of {context}"))
+        context //= 2
+    for context, kv, changed in tried:
+        yield _offloaded(weights, machine, replace(wanted, context=context, kv=kv), changed)
+
+
+def choose(weights: Weights, machine: Machine, wish: Wish) -> Plan:
+    """The most wanted plan that fits."""
+    last: Plan | None = None
+    for plan in plans(weights, machine, wish):
+        if fits(plan, machine):
+            return plan
+        last = plan
+    assert last is not None
+    raise OutOfMemory(
+        f"{weights.name} needs {gib(last.memory)} of memory even with {last.context} tokens of "
+        f"context, and {gib(machine.room)} can be had; take a smaller model or quantization."
+    )
+
+
+def fits(plan: Plan, machine: Machine) -> bool:
+    """Whether everything the plan needs is there."""
+    if machine.shared:
+        return plan.gpu <= machine.gpu_room and plan.memory + plan.gpu <= machine.room
+    return plan.gpu <= machine.gpu_room and plan.memory <= machine.room
+
+
+def speed(plan: Plan, machine: Machine) -> float:
+    """Tokens a second, roughly: each token goes through all weights once."""
+    on_gpu = plan.parts[0].gpu
+    on_cpu = max(plan.weights.size - on_gpu, 0)
+    gpu_speed = sum(device.speed for device in machine.devices) / max(len(machine.devices), 1)
+    seconds = on_cpu / machine.cpu_speed + (on_gpu / gpu_speed if on_gpu else 0.0)
+    return 1 / seconds if seconds else 0.0
+
+
+def _offloaded(weights: Weights, machine: Machine, wish: Wish, changed: str) -> Plan:
+    """The plan with as many layers on the GPU as have room there."""
+    if wish.gpu_layers is not None:
+        return _plan(weights, machine, wish, wish.gpu_layers, changed)
+    most = weights.shape.layers + 1 if machine.devices else 0
+    for layers in range(most, 0, -1):
+        plan = _plan(weights, machine, wish, layers, changed)
+        if fits(plan, machine):
+            return plan
+    return _plan(weights, machine, wish, 0, changed)
+
+
+def _plan(weights: Weights, machine: Machine, wish: Wish, gpu_layers: int, changed: str) -> Plan:
+    context = -(-wish.context // STEP) * STEP
+    parts = (
+        _weights(weights, gpu_layers),
+        _cache(weights.shape, context, wish.kv, gpu_layers),
+        _compute(weights.shape, gpu_layers),
+        Part("program and vocabulary", PROGRAM + weights.shape.vocabulary * VOCABULARY_ENTRY),
+    )
+    threads = wish.threads or machine.cores
+    return Plan(weights, context, wish.kv, gpu_layers, threads, BATCH, parts, changed)
+
+
+def _weights(weights: Weights, gpu_layers: int) -> Part:
+    """Where the weights lie; embeddings stay in memory, even with everything else on the GPU."""
+    layers = weights.shape.layers
+    rest = weights.size - weights.layer * layers
+    on_gpu = weights.layer * min(gpu_layers, layers) + (rest if gpu_layers > layers else 0)
+    return Part("weights", weights.layer * max(layers - gpu_layers, 0) + rest, on_gpu)
+
+
+def _cache(shape: Shape, context: int, kv: KvType, gpu_layers: int) -> Part:
+    """The KV cache, which lies where its layers lie."""
+    layer = round(2 * shape.kv_heads * shape.head * KV_BYTES[kv] * context)
+    on_gpu = min(gpu_layers, shape.layers)
+    what = f"KV cache, {context} tokens in {kv}"
+    return Part(what, layer * (shape.layers - on_gpu), layer * on_gpu)
+
+
+def _compute(shape: Shape, gpu_layers: int) -> Part:
+    """What a batch takes on its way; a GPU sets the logits of a whole batch aside."""
+    on_cpu = 4 * 4 * shape.feed * BATCH
+    on_gpu = 4 * BATCH * (shape.vocabulary + 2 * shape.width)
+    return Part("computing", on_cpu, max(on_gpu, on_cpu) if gpu_layers else 0)
+
+
+def gib(size: float) -> str:
+    """Bytes as memory is counted: 3.4 GiB."""
+    return f"{size / GIB:.1f} GiB"

