@@ -98,11 +98,11 @@ class Hub:
         self._opener: urllib.request.OpenerDirector | None = None
 
     @classmethod
-    def here(cls) -> Hub:
+    def here(cls, timeout: float = 30.0) -> Hub:
         """The Hub that the environment names, with the user's token."""
         from huggingface_hub import constants, get_token
 
-        return cls(constants.ENDPOINT, get_token())
+        return cls(constants.ENDPOINT, get_token(), timeout)
 
     def listing(self, repo: str, revision: str = "main") -> Listing:
         """The repository's GGUF files."""
