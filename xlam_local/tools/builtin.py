@@ -1,4 +1,4 @@
-"""The built-in tools: time, arithmetic, and the files under one folder."""
+"""The built-in tools: time, arithmetic, units, and the files under one folder."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import difflib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
+from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field
 
 from ..errors import ToolError
 from ..types import Effect, Tool
-from . import calculator
+from . import calculator, units
 from .functions import tool
 
 MOST_BYTES = 20_000
@@ -23,18 +27,42 @@ MOST_ENTRIES = 200
 
 def builtin(folder: Path) -> tuple[Tool, ...]:
     """The built-in tools; those for files see only what is under `folder`."""
-    return (current_time, calculate, *_file_tools(folder.resolve()))
+    return (current_time, days_between, calculate, convert_units, *_file_tools(folder.resolve()))
 
 
 @tool(Effect.READ)
-def current_time(timezone: str = "local") -> str:
-    """Tell the current date and time.
+def current_time(place: Annotated[str, Field(max_length=60)] = "here") -> str:
+    """Tell the current date and time in a place.
 
     Args:
-        timezone: An IANA time zone like Asia/Tokyo, or local for the user's own.
+        place: A city like London, or a time zone like Europe/London.
     """
-    now = datetime.now().astimezone() if timezone == "local" else datetime.now(_zone(timezone))
-    return f"{now:%A, %Y-%m-%d %H:%M:%S} {now.tzname()} ({timezone})"
+    now = datetime.now().astimezone() if place == "here" else datetime.now(_zone(place))
+    return f"{now:%A, %Y-%m-%d %H:%M:%S} {now.tzname()} ({place})"
+
+
+@tool(Effect.READ)
+def days_between(start: date, end: date) -> int:
+    """Count the days from one date to another.
+
+    Args:
+        start: The first date, as YYYY-MM-DD.
+        end: The other date, as YYYY-MM-DD.
+    """
+    return (end - start).days
+
+
+@tool(Effect.READ)
+def convert_units(value: float, from_unit: units.Unit, to_unit: units.Unit) -> str:
+    """Convert an amount from one unit to another.
+
+    Args:
+        value: The amount to convert.
+        from_unit: The unit it is in.
+        to_unit: The unit it shall be in.
+    """
+    converted = units.convert(Fraction(str(value)), from_unit, to_unit)
+    return f"{value:g} {from_unit} = {float(converted):.6g} {to_unit}"
 
 
 @tool(Effect.READ)
