@@ -16,7 +16,7 @@ from . import reply
 from .report import Entry, entries
 from .writer import Writer, named, shared
 
-__all__ = ["Entry", "Offer", "for_schema", "for_turn"]
+__all__ = ["Entry", "Offer", "explained", "for_schema", "for_turn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +61,19 @@ def for_turn(tools: Sequence[Tool], choice: str = "auto", parallel: bool = True)
 
 def for_schema(schema: Schema | bool) -> Grammar:
     """The grammar of one JSON value."""
-    return _value(Solver(read(schema)))
+    return explained(schema)[0]
 
 
-def _value(solver: Solver) -> Grammar:
+def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
+    """The grammar of one JSON value, and what became of each keyword."""
     rules: dict[str, Node] = {}
     comments: dict[str, str] = {}
+    solver = Solver(read(schema))
     Writer(solver, rules, comments).write("root", "", closed=False)
     grammar = pruned(Grammar(rules | shared(rules), comments))
     if grammar.rules["root"] == NOTHING:
         raise SchemaError("Nothing can match the schema.")
-    return grammar
+    return grammar, tuple(entries("", solver))
 
 
 @lru_cache(maxsize=2048)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..gbnf import EMPTY, Node, Repeat, optional, seq, token
+from ..gbnf import EMPTY, Node, optional, repeat, seq, token
 from ..schema.arrays import goal
 from ..schema.shapes import Arrays, Goal, Listed
 from .scalars import COMMA, constant
@@ -42,9 +42,9 @@ def _items(writer: Writer, shape: Arrays) -> Node:
     if shape.most is None or shape.most > known:
         most = None if shape.most is None else shape.most - max(known, 1)
         more = seq(COMMA, writer.node(shape.items))
-        node = Repeat(more, max(shape.least - max(known, 1), 0), most)
+        node = repeat(more, max(shape.least - max(known, 1), 0), most)
         if known == 0:
-            first = seq(writer.node(shape.items), node if most != 0 else EMPTY)
+            first = seq(writer.node(shape.items), node)
             return first if shape.least else optional(first)
     for index in reversed(range(known)):
         item = writer.node(shape.prefix[index])

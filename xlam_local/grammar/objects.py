@@ -12,10 +12,10 @@ from ..gbnf import (
     Node,
     Quoted,
     Ref,
-    Repeat,
     alt,
     both,
     optional,
+    repeat,
     seq,
     token,
     without,
@@ -26,6 +26,8 @@ from .scalars import COLON, COMMA, key
 if TYPE_CHECKING:
     from .writer import Writer
 
+FREE = 6
+"""Properties that may come in any order, where values without a tool are described."""
 LEADING = 3
 """Optional properties that may stand in front of the first needed one, to be written in one rule."""
 
@@ -45,11 +47,13 @@ def object_(writer: Writer, shape: Objects, rule: str) -> Node:
         if not writer.solver.empty(extra.goal)
     ]
     counted = shape.least > sum(needed for needed, _ in pairs) or shape.most is not None
-    if not counted and not extras and _leading(pairs) <= LEADING:
+    free = not writer.closed and len(pairs) <= FREE
+    if not counted and not extras and _leading(pairs) <= LEADING and not (free and pairs[1:]):
         return seq(token("{"), _members(pairs), token("}"))
     if not pairs and len(extras) > 0:
         return seq(token("{"), _only(alt(*extras), shape.least, shape.most), token("}"))
-    return seq(token("{"), _ordered(writer, shape, rule, pairs, extras), token("}"))
+    inside = _unordered if free else _ordered
+    return seq(token("{"), inside(writer, shape, rule, pairs, extras), token("}"))
 
 
 def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
@@ -91,7 +95,7 @@ def _only(pair: Node, least: int, most: int | None) -> Node:
     """So many properties, all alike."""
     if most == 0:
         return EMPTY
-    rest = Repeat(seq(COMMA, pair), max(least - 1, 0), None if most is None else most - 1)
+    rest = repeat(seq(COMMA, pair), max(least - 1, 0), None if most is None else most - 1)
     return seq(pair, rest) if least else optional(seq(pair, rest))
 
 
@@ -120,3 +124,27 @@ def _ordered(
         return state[0] > last_needed and state[1] >= shape.least
 
     return writer.sequence(rule, (0, 0, False), steps, done)
+
+
+def _unordered(
+    writer: Writer, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
+) -> Node:
+    """Properties in any order, each of them once."""
+    top = shape.most if shape.most is not None else shape.least
+    needed = {index for index, (must, _) in enumerate(pairs) if must}
+    State = tuple[frozenset[int], int]
+
+    def steps(state: State) -> Iterator[tuple[Node | None, State]]:
+        written, count = state
+        if count == shape.most:
+            return
+        more = min(count + 1, top)
+        for index, (_, node) in enumerate(pairs):
+            if index not in written:
+                yield node, (written | {index}, more)
+        yield from ((extra, (written, more)) for extra in extras)
+
+    def done(state: State) -> bool:
+        return needed <= state[0] and state[1] >= shape.least
+
+    return writer.sequence(rule, (frozenset[int](), 0), steps, done)

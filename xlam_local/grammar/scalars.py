@@ -29,7 +29,6 @@ from ..gbnf import (
     seq,
     token,
 )
-from ..schema.shapes import Strings
 
 COMMA, COLON = token(", "), token(": ")
 FEW = 12
@@ -85,11 +84,6 @@ def trie(texts: Sequence[str]) -> Node:
         rest = [text[len(start) :] for text in same]
         branches.append(seq(Lit(start), trie(rest)) if len(rest) > 1 else Lit(same[0]))
     return alt(*(EMPTY if branch == Lit("") else branch for branch in branches))
-
-
-def string(shape: Strings) -> Node:
-    """A string of a shape."""
-    return Quoted(bounded(shape.node, shape.least, shape.most))
 
 
 def tokens(texts: list[str]) -> Node:

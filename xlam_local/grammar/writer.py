@@ -7,7 +7,22 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from ..gbnf import EMPTY, NOTHING, Machine, Node, Ref, Token, TooLarge, alt, automaton, has, seq
+from ..gbnf import (
+    EMPTY,
+    NOTHING,
+    And,
+    Machine,
+    Node,
+    Not,
+    Quoted,
+    Ref,
+    Token,
+    TooLarge,
+    alt,
+    automaton,
+    has,
+    seq,
+)
 from ..schema import Solver
 from ..schema.shapes import (
     ALL,
@@ -23,7 +38,10 @@ from ..schema.shapes import (
     exactly,
 )
 from . import arrays, numbers, objects
-from .scalars import COMMA, SHARED, constants, string
+from .scalars import COMMA, SHARED, bounded, constants
+
+STATES = 6000
+"""States of an automaton that GBNF spells out."""
 
 State = TypeVar("State", bound=Hashable)
 Steps = Callable[[State], Iterable[tuple[Node | None, State]]]
@@ -136,7 +154,20 @@ class Writer:
         if isinstance(shape, Listed):
             return constants(shape.values)
         assert isinstance(shape, Strings)
-        return Ref("string") if shape == Strings() else string(shape)
+        if shape == Strings():
+            return Ref("string")
+        node = bounded(shape.node, shape.least, shape.most)
+        if has(node, And, Not) and not self.fits(node, shape):
+            self.unsure("maxLength", "pattern and length together have too many cases")
+            node = shape.node
+        return Quoted(node)
+
+    def fits(self, node: Node, shape: Strings) -> bool:
+        """Whether GBNF can say what a pattern and a length together ask for."""
+        if node == shape.node:
+            return True
+        length = shape.most if shape.most is not None else shape.least
+        return len(automaton(shape.node).moves) * (length + 1) <= STATES
 
     def arrays(self, shapes: tuple[Shape, ...], rule: str) -> Node:
         return alt(*(self.array(shape, rule) for shape in shapes))

@@ -8,9 +8,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..gbnf import matches
+from ..gbnf import TooLarge, matches
 from ..types import Schema
-from . import formats
+from . import formats, strings
 from .document import read, standard
 from .language import language
 from .regex import PatternError
@@ -65,8 +65,8 @@ def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[
 
 
 def _format(validator: Any, name: Any, value: Any, schema: Any) -> Iterator[Exception]:
-    node = formats.FORMATS.get(name) if isinstance(name, str) else None
-    if node is not None and isinstance(value, str) and not matches(node(), value):
+    shape = formats.shape(name)
+    if shape is not None and isinstance(value, str) and not strings.holds(shape, value):
         yield from _error(f"{value!r} is not a {name}")
 
 
@@ -90,7 +90,7 @@ def found(pattern: str, value: str) -> bool:
 
     try:
         return matches(language(pattern), value)
-    except PatternError:
+    except (PatternError, TooLarge):
         return re.search(pattern, value) is not None
 
 

@@ -8,7 +8,18 @@ from typing import Any
 Keywords = dict[str, Any]
 
 ONE = frozenset(
-    ["items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames", "unevaluatedItems", "unevaluatedProperties"]
+    [
+        "items",
+        "additionalProperties",
+        "not",
+        "if",
+        "then",
+        "else",
+        "contains",
+        "propertyNames",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    ]
 )
 """Keywords whose value is a schema."""
 SEVERAL = frozenset(["allOf", "anyOf", "oneOf", "prefixItems"])
@@ -43,7 +54,33 @@ FORMER = {
 """What a keyword was called before, where it can come from another one."""
 
 ANNOTATIONS = frozenset(
-    ["title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$vocabulary", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$defs", "definitions", "contentEncoding", "contentMediaType", "contentSchema", "optional", "xml", "externalDocs", "discriminator"]
+    [
+        "title",
+        "description",
+        "default",
+        "example",
+        "examples",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "$comment",
+        "$schema",
+        "$vocabulary",
+        "$id",
+        "id",
+        "$anchor",
+        "$dynamicAnchor",
+        "$recursiveAnchor",
+        "$defs",
+        "definitions",
+        "contentEncoding",
+        "contentMediaType",
+        "contentSchema",
+        "optional",
+        "xml",
+        "externalDocs",
+        "discriminator",
+    ]
 )
 """Keywords that say nothing about which values are valid."""
 

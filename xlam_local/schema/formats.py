@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
-from ..gbnf import Node
 from .language import language
+from .shapes import Strings
 
 YEAR = r"\d{4}"
 LEAP = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
@@ -65,7 +62,7 @@ PATTERNS = {
     "date-time": rf"{DATE}[Tt]{TIME}",
     "duration": DURATION,
     "email": EMAIL,
-    "hostname": rf"(?=.{{1,253}}$){HOST}",
+    "hostname": HOST,
     "ipv4": IPV4,
     "ipv6": IPV6,
     "uuid": r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}",
@@ -76,7 +73,12 @@ PATTERNS = {
 }
 
 
-FORMATS: dict[str, Callable[[], Node]] = {
-    name: partial(language, f"^(?:{pattern})$") for name, pattern in PATTERNS.items()
-}
-"""For each format, what makes its node."""
+def shape(name: object) -> Strings | None:
+    """The strings of a format, if the format is known."""
+    if not isinstance(name, str) or name not in PATTERNS:
+        return None
+    return Strings(language(f"^(?:{PATTERNS[name]})$"), most=LONGEST.get(name))
+
+
+LONGEST = {"hostname": 253}
+"""Characters that a format allows at most, beside its pattern."""

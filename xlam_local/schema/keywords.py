@@ -112,9 +112,8 @@ def pattern(solver: Solver, number: int, schema: Schema) -> Kinds:
 
 def format_(solver: Solver, number: int, schema: Schema) -> Kinds:
     """Strings of a known format."""
-    name = schema["format"]
-    node = formats.FORMATS.get(name) if isinstance(name, str) else None
-    return EVERYTHING if node is None else only("string", Strings(node()))
+    shape = formats.shape(schema["format"])
+    return EVERYTHING if shape is None else only("string", shape)
 
 
 def array(solver: Solver, number: int, schema: Schema) -> Kinds:

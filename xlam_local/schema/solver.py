@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import SchemaError
+from ..gbnf import TooLarge
 from . import arrays, numbers, objects, strings
 from .document import Document
 from .shapes import (
@@ -90,7 +91,9 @@ class Solver:
             return self.meet(found, build(self, number, self.document.schemas[number]))
         except TooMany:
             self.note(number, keyword, "it combines to too many cases")
-            return Kinds(found.shapes, False)
+        except TooLarge:
+            self.note(number, keyword, "its strings are too many to be told apart")
+        return Kinds(found.shapes, False)
 
     def note(self, number: int, keyword: str, why: str) -> Kinds:
         """Leave a keyword to the check after decoding."""
@@ -103,7 +106,7 @@ class Solver:
         for part in parts:
             try:
                 found = self.meet(found, part)
-            except TooMany:
+            except (TooMany, TooLarge):
                 found = Kinds(found.shapes, False)
         return found
 
