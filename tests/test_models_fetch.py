@@ -78,7 +78,7 @@ def test_a_file_arrives_where_other_programs_look_for_it(
     assert path is not None
     assert right(tmp_path / "hub", file)
     assert path.resolve().name == hub.sha256(file)
-    assert cache.commit(tmp_path / "hub", REPO, "main") == local.COMMIT
+    assert cache.current(tmp_path / "hub", REPO, "main") == local.COMMIT
     assert [step.done for step in steps] == sorted(step.done for step in steps)
 
 

@@ -42,14 +42,15 @@ def snapshot(hub: Path, repo: str, commit: str, file: str) -> Path:
 def place(hub: Path, wanted: OnHub, commit: str, etag: str) -> Path:
     """Give the blob its name at this commit, and let the revision point to the commit."""
     path = snapshot(hub, wanted.repo, commit, wanted.file)
-    target = blob(hub, wanted.repo, etag)
+    target = os.path.relpath(blob(hub, wanted.repo, etag), path.parent)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        link = path.with_name(f".{path.name}.{os.getpid()}")
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(target, path.parent))
-        link.replace(path)
-        if wanted.revision != commit:
+        if not (path.is_symlink() and str(path.readlink()) == target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link = path.with_name(f".{path.name}.{os.getpid()}")
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+            link.replace(path)
+        if wanted.revision != commit and current(hub, wanted.repo, wanted.revision) != commit:
             write(folder(hub, wanted.repo) / "refs" / wanted.revision, commit)
     return path
 
@@ -62,7 +63,7 @@ def write(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def commit(hub: Path, repo: str, revision: str) -> str | None:
+def current(hub: Path, repo: str, revision: str) -> str | None:
     """The commit that a revision pointed to when it was last fetched."""
     try:
         text = (folder(hub, repo) / "refs" / revision).read_text(encoding="utf-8").strip()

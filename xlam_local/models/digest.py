@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,10 @@ def digest(path: Path, what: str = "checking") -> Generator[Progress, None, Dige
 def keep_marks(summed: Digest, store: Store) -> None:
     """Note the marks of a file that is right, for the day on which it is not."""
     path = _marks(store, summed.sha256())
-    with cache.writing(path):
-        cache.write(path, json.dumps(summed.marks))
+    # A model is of use without them, so a data folder that cannot be written is no hindrance.
+    with suppress(OSError):
+        if not path.exists():
+            cache.write(path, json.dumps(summed.marks))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,10 @@ class _Fetch:
 
     def run(self) -> Iterator[Progress]:
         """Bring the blob, unless the cache has it already, every byte of it."""
+        if (yield from self.here()):
+            return
         with cache.writing(self.blob):
-            total = self.remote.size
-            lock = yield from taken(self.blob, total)
+            lock = yield from taken(self.blob, self.remote.size)
             with released(lock):
                 if not (yield from self.here()):
                     yield from self.bring()

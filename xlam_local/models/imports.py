@@ -35,7 +35,7 @@ def _take(path: Path, store: Store, name: str | None, copy: bool) -> Iterator[Pr
     for file in files:
         found.append((yield from digest(file, f"reading {file.name}")))
     commit = found[0].sha256()[:40]
-    if cache.commit(store.hub, repo, "main") not in (None, commit):
+    if cache.current(store.hub, repo, "main") not in (None, commit):
         raise UsageError(f"Another model has the name {repo.split('/')[1]}; give --name.")
     for file, summed in zip(files, found, strict=True):
         target = cache.blob(store.hub, repo, summed.sha256())
