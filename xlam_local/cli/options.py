@@ -62,7 +62,7 @@ class Wanted:
         return tuple(tool for path in self.tools for tool in tools.load(path))
 
 
-_OPTIONS = (
+_OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("-m", "--model", help="The model: a name as in `models list`, or a GGUF file."),
     click.option(
         "--tools",
