@@ -60,6 +60,13 @@ class Outcome:
             not self.refused and not self.crash and all(v == (a and c) for _, v, a, c in self.wrong)
         )
 
+    @property
+    def right(self) -> int:
+        """How many instances are judged right by the grammar and the check."""
+        if self.refused or self.crash:
+            return 0
+        return self.instances - sum(v != (a and c) for _, v, a, c in self.wrong)
+
     def accepted(self, check: bool) -> bool:
         """Some invalid instance is accepted."""
         return any(not v and a and (c or not check) for _, v, a, c in self.wrong)
@@ -72,9 +79,9 @@ class Outcome:
 def judged(line: Mapping[str, Any], executor: str, masks: bool) -> Outcome:
     """Compile a schema and hold its grammar against its instances."""
     from tests.executors import EXECUTORS, Refusal, accepts, vocabulary
-    from xlam_local.errors import SchemaError
-    from xlam_local.grammar import explained
+    from xlam_local.errors import SchemaError, Unsatisfiable
     from xlam_local.gbnf import lark, text
+    from xlam_local.grammar import explained
     from xlam_local.schema import problems
 
     outcome = Outcome(name(line), instances=len(line["tests"]))
@@ -82,6 +89,12 @@ def judged(line: Mapping[str, Any], executor: str, masks: bool) -> Outcome:
     try:
         grammar, report = explained(line["schema"])
         (lark if executor == "llguidance" else text)(grammar)
+    except Unsatisfiable:
+        # A grammar that matches nothing refuses each instance, and no program loads it.
+        outcome.wrong = [
+            (n, True, False, True) for n, test in enumerate(line["tests"]) if test["valid"]
+        ]
+        return outcome
     except SchemaError as error:
         outcome.refused = str(error)
         return outcome
@@ -187,11 +200,15 @@ def summary(found: list[Outcome]) -> dict[str, Any]:
     loads = sorted(each.load_ms for each in found if not each.refused) or [0.0]
     masks = sorted(ms for each in found for ms in each.masks_ms) or [0.0]
     total = len(found) or 1
+    instances = sum(each.instances for each in found)
     return {
         "schemas": len(found),
         "instances": sum(each.instances for each in found),
         "pass_by_grammar_alone": round(100 * sum(each.alone for each in found) / total, 2),
         "pass_with_check": round(100 * sum(each.checked for each in found) / total, 2),
+        "instances_right_with_check": round(
+            100 * sum(each.right for each in found) / max(instances, 1), 2
+        ),
         "wrongly_accepted": sum(each.accepted(check=False) for each in found),
         "wrongly_accepted_where_exact": sum(
             each.exact and each.accepted(check=False) for each in found

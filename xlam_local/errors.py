@@ -25,6 +25,10 @@ class SchemaError(XlamError):
     exit_code = 2
 
 
+class Unsatisfiable(SchemaError):
+    """Nothing can match a schema."""
+
+
 class GrammarError(XlamError):
     """A grammar cannot be loaded."""
 

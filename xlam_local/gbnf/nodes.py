@@ -146,6 +146,8 @@ def optional(node: Node) -> Node:
 def both(*parts: Node) -> Node:
     """Text that every part matches."""
     flat = tuple(dict.fromkeys(part for part in _flat(parts, And) if part != ANYTHING))
+    if NOTHING in flat:
+        return NOTHING
     if not flat:
         return ANYTHING
     return flat[0] if len(flat) == 1 else And(flat)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ..errors import SchemaError
+from ..errors import SchemaError, Unsatisfiable
 from ..gbnf import NOTHING, Grammar, Node, pruned
 from ..schema import Solver, read
 from ..types import Schema, Tool
@@ -72,7 +72,7 @@ def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
     Writer(solver, rules, comments).write("root", "", closed=False)
     grammar = pruned(Grammar(rules | shared(rules), comments))
     if grammar.rules["root"] == NOTHING:
-        raise SchemaError("Nothing can match the schema.")
+        raise Unsatisfiable("Nothing can match the schema.")
     return grammar, tuple(entries("", solver))
 
 
@@ -82,10 +82,10 @@ def _part(tool: str, name: str, parameters: str) -> Part:
     rules: dict[str, Node] = {}
     comments: dict[str, str] = {}
     try:
-        solver = Solver(read(_arguments(json.loads(parameters))))
+        solver = Solver(read(_arguments(json.loads(parameters)), formats=True))
         Writer(solver, rules, comments).write(name, tool, closed=True)
         if pruned(Grammar(rules | shared(rules))).rules[name] == NOTHING:
-            raise SchemaError("No arguments can match the schema.")
+            raise Unsatisfiable("No arguments can match the schema.")
     except (SchemaError, RecursionError) as error:
         why = str(error) if isinstance(error, SchemaError) else "The schema is nested too deeply."
         return Part((), (), (Entry(tool, "", "", "refused", why),), why)

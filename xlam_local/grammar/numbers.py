@@ -20,9 +20,9 @@ from ..gbnf import (
     without,
 )
 from ..schema.numbers import listed, on_grid
-from ..schema.shapes import Numbers, exactly
+from ..schema.shapes import Numbers
 from .multiples import POINT_ZERO, multiples
-from .scalars import DIGIT, DIGITS, FRACTION, WHOLE, written
+from .scalars import DIGIT, DIGITS, FRACTION, WHOLE, decimal, spelled, written
 
 Limit = tuple[Fraction, bool]
 Top = tuple[Fraction | None, bool]
@@ -45,33 +45,12 @@ def number(shape: Numbers, pointed: bool) -> Node:
     return both(*parts)
 
 
-def constant(value: float, pointed: bool) -> Node:
-    """One number, in the way it was given or in all of its spellings."""
-    number = exactly(value)
-    if not pointed or number.denominator > 10**DIGITS or abs(number) > 10**DIGITS:
-        return Lit(written(value))
-    return alt(Lit(written(value)), spelled(number))
-
-
 def _plain(points: list[Fraction]) -> Node:
     return alt(*(Lit(written(_json(point))) for point in points))
 
 
 def _json(number: Fraction) -> float:
     return int(number) if number.denominator == 1 else float(number)
-
-
-def spelled(number: Fraction) -> Node:
-    """A number in all of its spellings without an exponent."""
-    whole, fraction = _parts(abs(number))
-    zeros = repeat(Lit("0"), 0, DIGITS)
-    tail = (
-        seq(Lit("." + fraction), zeros)
-        if fraction
-        else optional(seq(Lit("."), repeat(Lit("0"), 1, DIGITS)))
-    )
-    sign = Lit("-") if number < 0 else optional(Lit("-")) if number == 0 else EMPTY
-    return seq(sign, Lit(str(whole)), tail)
 
 
 def interval(shape: Numbers, pointed: bool) -> Node:
@@ -149,11 +128,11 @@ def _same_length(least: str, most: str) -> Node:
 
 def _decimals(low: Limit, high: Top) -> Node:
     """Decimal numbers from low to high, both at least zero."""
-    first, fraction = _parts(low[0])
+    first, fraction = decimal(low[0])
     bottom = _at_least(fraction, low[1])
     if high[0] is None:
         return alt(seq(Lit(str(first)), bottom), seq(_from(first + 1), optional(FRACTION)))
-    last, most = _parts(high[0])
+    last, most = decimal(high[0])
     top = _at_most(most, high[1])
     if first == last:
         return seq(Lit(str(first)), both(bottom, top))
@@ -162,17 +141,6 @@ def _decimals(low: Limit, high: Top) -> Node:
         *(seq(whole, optional(FRACTION)) for whole in _between(first + 1, last - 1)),
         seq(Lit(str(last)), top),
     )
-
-
-def _parts(number: Fraction) -> tuple[int, str]:
-    """A number's whole part and the digits of its fraction."""
-    whole = floor(number)
-    fraction, digits = number - whole, ""
-    while fraction and len(digits) < DIGITS * 20:
-        fraction *= 10
-        digits += str(floor(fraction))
-        fraction -= floor(fraction)
-    return whole, digits
 
 
 def _at_least(fraction: str, above: bool) -> Node:

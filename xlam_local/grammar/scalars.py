@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from fractions import Fraction
+from itertools import groupby, permutations
+from math import floor
 from os.path import commonprefix
 from typing import Any
 
@@ -29,6 +31,7 @@ from ..gbnf import (
     seq,
     token,
 )
+from ..schema.shapes import exactly
 
 COMMA, COLON = token(", "), token(": ")
 FEW = 12
@@ -37,24 +40,61 @@ DIGITS = 20
 """Digits of a number before its point, and after it, at most."""
 
 
-def constants(values: Iterable[Any]) -> Node:
-    """Any one of these values."""
+def constants(values: Iterable[Any], free: bool = False) -> Node:
+    """Any one of these values; free: in any of their spellings."""
     plain = [value for value in values if not isinstance(value, list | dict)]
-    nested = [constant(value) for value in values if isinstance(value, list | dict)]
+    nested = [constant(value, free) for value in values if isinstance(value, list | dict)]
     texts = list(dict.fromkeys(map(written, plain)))
     return alt(*([tokens(texts)] if texts else []), *nested)
 
 
-def constant(value: Any) -> Node:
-    """A value in its one spelling."""
+def constant(value: Any, free: bool = False) -> Node:
+    """A value in its one spelling, or with its keys in any order and its numbers in any form."""
     match value:
         case dict():
-            pairs = [seq(key(name), COLON, constant(inner)) for name, inner in value.items()]
-            return seq(token("{"), *listed(pairs), token("}"))
+            pairs = [seq(key(name), COLON, constant(inner, free)) for name, inner in value.items()]
+            orders = permutations(pairs) if free and len(pairs) <= ORDERED else [pairs]
+            return seq(token("{"), alt(*(seq(*listed(order)) for order in orders)), token("}"))
         case list():
-            return seq(token("["), *listed(list(map(constant, value))), token("]"))
+            items = [constant(inner, free) for inner in value]
+            return seq(token("["), *listed(items), token("]"))
+        case float() | int() if free and not isinstance(value, bool):
+            return Token(number(value))
         case _:
             return token(written(value))
+
+
+ORDERED = 3
+"""Properties of a constant object that may come in any order."""
+
+
+def number(value: float) -> Node:
+    """A number as it was given, and in all of its spellings without an exponent."""
+    exact = exactly(value)
+    if exact.denominator > 10**DIGITS or abs(exact) > 10**DIGITS:
+        return Lit(written(value))
+    return alt(Lit(written(value)), spelled(exact))
+
+
+def spelled(number: Fraction) -> Node:
+    """A number in all of its spellings without an exponent."""
+    whole, fraction = decimal(abs(number))
+    zeros = repeat(Lit("0"), 0, DIGITS)
+    point = seq(Lit("."), repeat(Lit("0"), 1, DIGITS))
+    tail = seq(Lit("." + fraction), zeros) if fraction else optional(point)
+    sign = Lit("-") if number < 0 else optional(Lit("-")) if number == 0 else EMPTY
+    return seq(sign, Lit(str(whole)), tail)
+
+
+def decimal(number: Fraction) -> tuple[int, str]:
+    """A number's whole part and the digits of its fraction."""
+    whole = floor(number)
+    fraction, digits = number - whole, ""
+    while fraction and len(digits) < DIGITS * 20:
+        fraction *= 10
+        digits += str(floor(fraction))
+        fraction -= floor(fraction)
+    return whole, digits
 
 
 def written(value: Any) -> str:

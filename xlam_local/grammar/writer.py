@@ -11,6 +11,7 @@ from ..gbnf import (
     EMPTY,
     NOTHING,
     And,
+    Lit,
     Machine,
     Node,
     Not,
@@ -38,7 +39,8 @@ from ..schema.shapes import (
     exactly,
 )
 from . import arrays, numbers, objects
-from .scalars import COMMA, SHARED, bounded, constants
+from .scalars import COMMA, SHARED, bounded, constants, written
+from .scalars import number as spelled
 
 STATES = 6000
 """States of an automaton that GBNF spells out."""
@@ -127,7 +129,9 @@ class Writer:
 
     def number(self, shape: Shape) -> Node:
         if isinstance(shape, Listed):
-            return alt(*(numbers.constant(each, not self.closed) for each in shape.values))
+            return alt(
+                *(Lit(written(each)) if self.closed else spelled(each) for each in shape.values)
+            )
         assert isinstance(shape, Numbers)
         try:
             return numbers.number(shape, not self.closed)
@@ -152,7 +156,7 @@ class Writer:
 
     def string(self, shape: Shape) -> Node:
         if isinstance(shape, Listed):
-            return constants(shape.values)
+            return constants(shape.values, not self.closed)
         assert isinstance(shape, Strings)
         if shape == Strings():
             return Ref("string")
@@ -174,7 +178,7 @@ class Writer:
 
     def array(self, shape: Shape, rule: str) -> Node:
         if isinstance(shape, Listed):
-            return constants(shape.values)
+            return constants(shape.values, not self.closed)
         assert isinstance(shape, Arrays)
         return Ref("array") if shape == Arrays() else arrays.array(self, shape, rule)
 
@@ -183,7 +187,7 @@ class Writer:
 
     def object(self, shape: Shape, rule: str) -> Node:
         if isinstance(shape, Listed):
-            return constants(shape.values)
+            return constants(shape.values, not self.closed)
         assert isinstance(shape, Objects)
         if shape == Objects() and rule != self.prefix:
             return Ref("object")

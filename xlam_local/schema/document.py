@@ -27,11 +27,16 @@ class Document:
     written: list[Mapping[str, Any]] = field(default_factory=list)
     """Each schema as the user wrote it."""
     root: int = 0
+    formats: bool = True
+    """Whether "format" asks for something, or is an annotation as the newest drafts have it."""
 
 
-def read(raw: Any) -> Document:
-    """The document of a schema."""
-    return _Reader(raw).document
+def read(raw: Any, formats: bool = False) -> Document:
+    """The document of a schema; `formats`: they are asked for whatever the draft says."""
+    document = _Reader(raw).document
+    draft = raw.get("$schema") if isinstance(raw, Mapping) else None
+    document.formats = formats or not any(year in str(draft) for year in ("2019-09", "2020-12"))
+    return document
 
 
 class _Reader:
@@ -174,7 +179,11 @@ def standard(document: Document) -> dict[str, Any]:
     """The document as one schema of draft 2020-12, for a validator that reads JSON."""
     names = {number: f"#/$defs/{number}" for number in range(len(document.schemas))}
     definitions = {
-        str(number): {keyword: _written(keyword, value, names) for keyword, value in schema.items()}
+        str(number): {
+            keyword: _written(keyword, value, names)
+            for keyword, value in schema.items()
+            if keyword != "format" or document.formats
+        }
         for number, schema in enumerate(document.schemas)
     }
     return {"$ref": names[document.root], "$defs": definitions}

@@ -112,7 +112,7 @@ def pattern(solver: Solver, number: int, schema: Schema) -> Kinds:
 
 def format_(solver: Solver, number: int, schema: Schema) -> Kinds:
     """Strings of a known format."""
-    shape = formats.shape(schema["format"])
+    shape = formats.shape(schema["format"]) if solver.document.formats else None
     return EVERYTHING if shape is None else only("string", shape)
 
 

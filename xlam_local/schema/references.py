@@ -21,7 +21,7 @@ class Place:
     raw: Any
     pointer: str
     base: str = ""
-    """The identifier of the resource that the schema belongs to."""
+    """The identifier of the resource around the schema; its own is known once it is entered."""
     bindings: Bindings = ()
 
     @property
@@ -40,8 +40,7 @@ def _step(name: str) -> str:
 
 @dataclass(slots=True)
 class _Resource:
-    raw: Any
-    pointer: str
+    place: Place
     anchors: dict[str, Place] = field(default_factory=dict)
     dynamic: set[str] = field(default_factory=set)
 
@@ -50,9 +49,9 @@ class Resources:
     """The schema and the resources inside it, by identifier."""
 
     def __init__(self, raw: Any) -> None:
-        self.resources: dict[str, _Resource] = {"": _Resource(raw, "")}
-        self.add(Place(raw, ""))
         self.root = Place(raw, "")
+        self.resources: dict[str, _Resource] = {"": _Resource(self.root)}
+        self.add(self.root)
 
     def add(self, place: Place) -> None:
         """Note the identifiers and anchors of a schema and of those inside it."""
@@ -60,13 +59,13 @@ class Resources:
         while todo:
             outer = todo.pop()
             if isinstance(outer.raw, Mapping):
-                here = self.based(outer)
-                self.resources.setdefault(here.base, _Resource(here.raw, here.pointer))
-                self.anchored(here)
+                here = based(outer)
+                self.resources.setdefault(here.base, _Resource(outer))
+                self.anchored(outer, self.resources[here.base])
                 todo.extend(_inside(here))
 
-    def anchored(self, place: Place) -> None:
-        resource = self.resources[place.base]
+    def anchored(self, place: Place, resource: _Resource) -> None:
+        """Note the anchors that a schema sets in its resource."""
         for keyword in ("$anchor", "$dynamicAnchor"):
             name = place.raw.get(keyword)
             if isinstance(name, str):
@@ -77,16 +76,9 @@ class Resources:
         if isinstance(old, str) and old.startswith("#") and len(old) > 1:
             resource.anchors[old[1:]] = place
 
-    def based(self, place: Place) -> Place:
-        """The place with the identifier that its own schema sets."""
-        name = place.raw.get("$id", place.raw.get("id"))
-        if not isinstance(name, str) or name.startswith("#"):
-            return place
-        return replace(place, base=urldefrag(urljoin(place.base, name)).url)
-
     def entered(self, place: Place) -> Place:
         """The place as it is seen from inside its resource."""
-        here = self.based(place)
+        here = based(place)
         resource = self.resources[here.base]
         bound = dict(here.bindings)
         new = {name: here.base for name in sorted(resource.dynamic) if name not in bound}
@@ -94,33 +86,55 @@ class Resources:
 
     def found(self, place: Place, reference: str, dynamic: bool) -> Place:
         """Where a reference leads."""
-        base, fragment = urldefrag(
-            urljoin(place.base, reference) if reference[:1] != "#" else place.base + reference
-        )
-        if base not in self.resources:
+        base, fragment = urldefrag(_absolute(place.base, reference))
+        resource = self.resources.get(base) or self.known(base)
+        if resource is None:
             raise SchemaError(
                 f"{place.pointer}/$ref: {reference!r} is not part of the schema, "
                 "and nothing is fetched over the network."
             )
         name = unquote(fragment)
-        resource = self.resources[base]
         if dynamic and name in resource.dynamic:
             resource = self.resources[dict(place.bindings).get(name, base)]
-        target = resource.anchors.get(name) or self.pointed(resource, base, name)
+        target = resource.anchors.get(name) or pointed(resource.place, name)
+        target = target or pointed(self.root, name)
         if target is None:
             raise SchemaError(f"{place.pointer}/$ref: there is nothing at {reference!r}.")
-        return self.entered(replace(target, bindings=place.bindings))
+        return replace(target, bindings=place.bindings)
 
-    def pointed(self, resource: _Resource, base: str, pointer: str) -> Place | None:
-        """Where a JSON pointer leads within a resource."""
-        place = Place(resource.raw, resource.pointer, base)
-        for step in pointer.split("/")[1:] if pointer.startswith("/") else []:
-            inner = _member(place.raw, step.replace("~1", "/").replace("~0", "~"))
-            if inner is MISSING:
-                return None
-            place = place.inside(inner, step)
-            place = self.based(place) if isinstance(inner, Mapping) else place
-        return place if pointer.startswith("/") or not pointer else None
+    def known(self, base: str) -> _Resource | None:
+        """One of the standard's own schemas."""
+        from jsonschema_specifications import REGISTRY  # noqa: PLC0415
+
+        found = REGISTRY.get(base)
+        if found is None:
+            return None
+        self.add(Place(found.contents, base))
+        return self.resources[base]
+
+
+def based(place: Place) -> Place:
+    """The place with the identifier that its own schema sets."""
+    name = place.raw.get("$id", place.raw.get("id")) if isinstance(place.raw, Mapping) else None
+    if not isinstance(name, str) or name.startswith("#"):
+        return place
+    return replace(place, base=urldefrag(_absolute(place.base, name)).url)
+
+
+def _absolute(base: str, reference: str) -> str:
+    return base + reference if reference.startswith("#") else urljoin(base, reference)
+
+
+def pointed(place: Place, pointer: str) -> Place | None:
+    """Where a JSON pointer leads from a schema."""
+    if pointer and not pointer.startswith("/"):
+        return None
+    for step in pointer.split("/")[1:]:
+        inner = _member(place.raw, step.replace("~1", "/").replace("~0", "~"))
+        if inner is MISSING:
+            return None
+        place = based(place).inside(inner, step)
+    return place
 
 
 MISSING = object()
