@@ -91,7 +91,7 @@ class Machine:
     @property
     def reserve(self) -> int:
         """Bytes of memory that are left to others."""
-        return max(512 * MIB, self.memory // 20)
+        return max(512 * MIB, self.available // 10)
 
     @property
     def room(self) -> int:
