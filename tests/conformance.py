@@ -111,8 +111,7 @@ def judged(line: Mapping[str, Any], executor: str, masks: bool) -> Outcome:
     for number, test in enumerate(line["tests"]):
         tokens = vocabulary().tokens(json.dumps(test["data"], ensure_ascii=False))
         taken = accepts(running, tokens)
-        if error := running.error():
-            outcome.crash = error
+        outcome.crash = outcome.crash or running.error()
         passed = not problems(test["data"], line["schema"])
         if (taken, passed) != (test["valid"], test["valid"]):
             outcome.wrong.append((number, test["valid"], taken, passed))
@@ -138,9 +137,9 @@ def name(line: Mapping[str, Any]) -> str:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file, packed or not."""
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        return [json.loads(line) for line in file if line.strip()]
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def work(pipe: Connection, executor: str, masks: bool) -> None:

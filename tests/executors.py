@@ -26,7 +26,7 @@ class Vocabulary:
     """A tokenizer of llama.cpp's, with what each token writes."""
 
     def __init__(self, path: Path) -> None:
-        @llama_cpp.llama_log_callback
+        @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
         def silent(level: int, text: bytes, data: object) -> None:
             pass
 
@@ -152,7 +152,8 @@ class Sampler:
         array.selected = -1
         array.sorted = False
         llama_cpp.llama_sampler_apply(self.handle, ctypes.byref(array))
-        return np.isfinite(data["logit"])
+        finite: Mask = np.isfinite(data["logit"])
+        return finite
 
     def take(self, token: int) -> bool:
         if not self.allowed([token])[0]:

@@ -132,6 +132,10 @@ def regex(node: Node) -> str:
     return REGEXES[type(node)](node)
 
 
+def _written(node: Lit) -> str:
+    return "".join(_char(ord(char)) for char in node.text)
+
+
 def _class(node: Chars) -> str:
     spans = (f"{_char(a)}-{_char(b)}" if a < b else _char(a) for a, b in node.ranges)
     return f"[{''.join(spans)}]"
@@ -148,7 +152,7 @@ def _repeated(node: Repeat) -> str:
 
 
 REGEXES: dict[type, Callable[[Any], str]] = {
-    Lit: lambda node: "".join(_char(ord(char)) for char in node.text),
+    Lit: _written,
     Chars: _class,
     Seq: lambda node: "".join(map(_atom, node.parts)),
     Alt: lambda node: "|".join(map(regex, node.choices)) if node.choices else NEVER[1:-1],

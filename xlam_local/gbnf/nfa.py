@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .automaton import END, Automaton, TooLarge, complement, trimmed
 from .nodes import (
@@ -18,7 +18,6 @@ from .nodes import (
     Node,
     Not,
     Quoted,
-    Ref,
     Repeat,
     Seq,
     Token,
@@ -86,27 +85,37 @@ class _Builder:
         return len(self.moves) - 1
 
     def fragment(self, node: Node) -> Fragment:
-        match node:
-            case Lit(text):
-                return self.chain([self.chars(((ord(char), ord(char)),)) for char in text])
-            case Chars(ranges):
-                return self.chars(ranges)
-            case Seq(parts):
-                return self.chain([self.fragment(part) for part in parts])
-            case Alt(choices):
-                return self.fork([self.fragment(choice) for choice in choices])
-            case Repeat(inner, least, most):
-                return self.repeated(inner, least, most)
-            case And(parts):
-                return self.embedded(self.product([self.alone(part) for part in parts]))
-            case Not(inner):
-                return self.embedded(complement(self.alone(inner)))
-            case Token(inner) | Quoted(inner):
-                return self.fragment(inner)
-            case Machine(inner):
-                return self.embedded(self.aligned(inner))
-            case Ref():
-                raise TypeError("A reference to a rule is not regular.")
+        """The states for a node, from its start to its end."""
+        if type(node) not in FRAGMENTS:
+            raise TypeError("A reference to a rule is not regular.")
+        return FRAGMENTS[type(node)](self, node)
+
+    def literal(self, node: Lit) -> Fragment:
+        return self.chain([self.chars(((ord(char), ord(char)),)) for char in node.text])
+
+    def members(self, node: Chars) -> Fragment:
+        return self.chars(node.ranges)
+
+    def sequence(self, node: Seq) -> Fragment:
+        return self.chain([self.fragment(part) for part in node.parts])
+
+    def alternatives(self, node: Alt) -> Fragment:
+        return self.fork([self.fragment(choice) for choice in node.choices])
+
+    def repetition(self, node: Repeat) -> Fragment:
+        return self.repeated(node.node, node.least, node.most)
+
+    def intersection(self, node: And) -> Fragment:
+        return self.embedded(self.product([self.alone(part) for part in node.parts]))
+
+    def negation(self, node: Not) -> Fragment:
+        return self.embedded(complement(self.alone(node.node)))
+
+    def token(self, node: Token | Quoted) -> Fragment:
+        return self.fragment(node.node)
+
+    def machine(self, node: Machine) -> Fragment:
+        return self.embedded(self.aligned(node.automaton))
 
     def chars(self, ranges: Sequence[tuple[int, int]]) -> Fragment:
         start, end = self.state(), self.state()
@@ -232,3 +241,17 @@ class _Builder:
                 row.append(-1 if to is None else keys[to])
             moves.append(row)
         return keys, moves
+
+
+FRAGMENTS: dict[type, Callable[[_Builder, Any], Fragment]] = {
+    Lit: _Builder.literal,
+    Chars: _Builder.members,
+    Seq: _Builder.sequence,
+    Alt: _Builder.alternatives,
+    Repeat: _Builder.repetition,
+    And: _Builder.intersection,
+    Not: _Builder.negation,
+    Token: _Builder.token,
+    Quoted: _Builder.token,
+    Machine: _Builder.machine,
+}

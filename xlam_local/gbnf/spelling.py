@@ -7,8 +7,9 @@ and the slash, which may have one. Every other character may be written in each 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 from .nodes import (
     ANY,
@@ -71,23 +72,7 @@ def literal(text: str) -> str:
 
 def spelled(node: Node) -> Node:
     """A node over decoded characters as one over JSON text."""
-    match node:
-        case Lit(text):
-            return Lit(literal(text))
-        case Chars():
-            return chars(node)
-        case Seq(parts):
-            return seq(*map(spelled, parts))
-        case Alt(choices):
-            return alt(*map(spelled, choices))
-        case Repeat(inner, least, most):
-            return repeat(spelled(inner), least, most)
-        case And(parts):
-            return And(tuple(map(spelled, parts)))
-        case Not(inner):
-            return And((Repeat(ANY_CHAR), Not(spelled(inner))))
-        case _:
-            raise TypeError("Only a regular node can stand in quotes.")
+    return SPELLED[type(node)](node)
 
 
 @lru_cache(maxsize=1024)
@@ -159,3 +144,14 @@ def _pairs(first: int, last: int) -> Iterator[Node]:
             for lead in _hexes(0xD800 + start // step, 0xD800 + end // step, 4):
                 for trail in _hexes(0xDC00 + start % step, 0xDC00 + end % step, 4):
                     yield seq(Lit("u"), lead, Lit("\\u"), trail)
+
+
+SPELLED: dict[type, Callable[[Any], Node]] = {
+    Lit: lambda node: Lit(literal(node.text)),
+    Chars: chars,
+    Seq: lambda node: seq(*map(spelled, node.parts)),
+    Alt: lambda node: alt(*map(spelled, node.choices)),
+    Repeat: lambda node: repeat(spelled(node.node), node.least, node.most),
+    And: lambda node: And(tuple(map(spelled, node.parts))),
+    Not: lambda node: And((Repeat(ANY_CHAR), Not(spelled(node.node)))),
+}

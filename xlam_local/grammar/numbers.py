@@ -26,6 +26,7 @@ from .scalars import DIGIT, DIGITS, FRACTION, WHOLE, decimal, spelled, written
 
 Limit = tuple[Fraction, bool]
 Top = tuple[Fraction | None, bool]
+Make = Callable[[Limit, Top], Node]
 
 FEW = 50
 """Grids with so few points are written as constants."""
@@ -61,20 +62,29 @@ def interval(shape: Numbers, pointed: bool) -> Node:
     return seq(digits, optional(POINT_ZERO)) if pointed else digits
 
 
-def _signed(shape: Numbers, make: Callable[[Limit, Top], Node]) -> Node:
+def _signed(shape: Numbers, make: Make) -> Node:
     """Numbers between two limits, where `make` writes those without a sign."""
     low, high = (shape.least, shape.above), (shape.most, shape.below)
-    negative, positive = NOTHING, NOTHING
-    if low[0] is None or low[0] < 0:
-        top = (None, False) if low[0] is None else (-low[0], low[1])
-        bottom = (Fraction(0), True) if high[0] is None or high[0] >= 0 else (-high[0], high[1])
-        negative = seq(Lit("-"), make(bottom, top))
-    if high[0] is None or high[0] >= 0:
-        bottom = (Fraction(0), False) if low[0] is None or low[0] < 0 else low
-        positive = make(bottom, high)
     if (low[0], high[0]) == (None, None):
-        return seq(optional(Lit("-")), positive)
-    return alt(positive, negative)
+        return seq(optional(Lit("-")), make((Fraction(0), False), high))
+    return alt(_positive(low, high, make), _negative(low, high, make))
+
+
+def _positive(low: Top, high: Top, make: Make) -> Node:
+    """The numbers of an interval that are zero or more."""
+    if high[0] is not None and high[0] < 0:
+        return NOTHING
+    bottom = (Fraction(0), False) if low[0] is None or low[0] < 0 else (low[0], low[1])
+    return make(bottom, high)
+
+
+def _negative(low: Top, high: Top, make: Make) -> Node:
+    """The numbers of an interval that are less than zero."""
+    if low[0] is not None and low[0] >= 0:
+        return NOTHING
+    top = (None, False) if low[0] is None else (-low[0], low[1])
+    bottom = (Fraction(0), True) if high[0] is None or high[0] >= 0 else (-high[0], high[1])
+    return seq(Lit("-"), make(bottom, top))
 
 
 def _wholes(low: Limit, high: Top) -> Node:

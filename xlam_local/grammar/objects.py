@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 FREE = 6
 """Properties that may come in any order, where values without a tool are described."""
 LEADING = 3
-"""Optional properties that may stand in front of the first needed one, to be written in one rule."""
+"""Optional properties before the first needed one that one rule has room for."""
 
 Pair = tuple[bool, Node]
+Written = tuple[frozenset[int], int]
 
 
 def object_(writer: Writer, shape: Objects, rule: str) -> Node:
@@ -132,9 +133,8 @@ def _unordered(
     """Properties in any order, each of them once."""
     top = shape.most if shape.most is not None else shape.least
     needed = {index for index, (must, _) in enumerate(pairs) if must}
-    State = tuple[frozenset[int], int]
 
-    def steps(state: State) -> Iterator[tuple[Node | None, State]]:
+    def steps(state: Written) -> Iterator[tuple[Node | None, Written]]:
         written, count = state
         if count == shape.most:
             return
@@ -144,7 +144,7 @@ def _unordered(
                 yield node, (written | {index}, more)
         yield from ((extra, (written, more)) for extra in extras)
 
-    def done(state: State) -> bool:
+    def done(state: Written) -> bool:
         return needed <= state[0] and state[1] >= shape.least
 
     return writer.sequence(rule, (frozenset[int](), 0), steps, done)

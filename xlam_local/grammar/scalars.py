@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import groupby, permutations
+from itertools import groupby, permutations, takewhile
 from math import floor
-from os.path import commonprefix
 from typing import Any
 
 from ..gbnf import (
@@ -120,7 +119,7 @@ def trie(texts: Sequence[str]) -> Node:
     branches = []
     for _, group in groupby(texts, key=lambda text: text[:1]):
         same = list(group)
-        start = commonprefix(same)
+        start = _common(same[0], same[-1])
         rest = [text[len(start) :] for text in same]
         branches.append(seq(Lit(start), trie(rest)) if len(rest) > 1 else Lit(same[0]))
     return alt(*(EMPTY if branch == Lit("") else branch for branch in branches))
@@ -129,6 +128,12 @@ def trie(texts: Sequence[str]) -> Node:
 def tokens(texts: list[str]) -> Node:
     """Any of these texts."""
     return Token(trie(sorted(texts))) if len(texts) > FEW else alt(*map(token, texts))
+
+
+def _common(first: str, last: str) -> str:
+    """The beginning that the first and the last of sorted texts share, so all of them do."""
+    pairs = zip(first, last, strict=False)
+    return "".join(char for char, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def bounded(node: Node, least: int, most: int | None) -> Node:

@@ -116,6 +116,7 @@ class Writer:
         return alt(*(KINDS[name](self, kinds[name], rule) for name in ALL if name in kinds))
 
     def constants(self, shapes: tuple[Shape, ...], rule: str) -> Node:
+        """Values without any structure to decide on."""
         return alt(*(constants(shape.values) for shape in shapes if isinstance(shape, Listed)))
 
     def numbers(self, shapes: tuple[Shape, ...], rule: str) -> Node:
@@ -128,6 +129,7 @@ class Writer:
         return self.digits(node) if has(node, Machine) else Token(node)
 
     def number(self, shape: Shape) -> Node:
+        """The numbers of one shape."""
         if isinstance(shape, Listed):
             return alt(
                 *(Lit(written(each)) if self.closed else spelled(each) for each in shape.values)
@@ -152,9 +154,11 @@ class Writer:
         return Ref(first)
 
     def strings(self, shapes: tuple[Shape, ...], rule: str) -> Node:
+        """The strings of several shapes."""
         return alt(*(self.string(shape) for shape in shapes))
 
     def string(self, shape: Shape) -> Node:
+        """The strings of one shape."""
         if isinstance(shape, Listed):
             return constants(shape.values, not self.closed)
         assert isinstance(shape, Strings)
@@ -174,18 +178,22 @@ class Writer:
         return len(automaton(shape.node).moves) * (length + 1) <= STATES
 
     def arrays(self, shapes: tuple[Shape, ...], rule: str) -> Node:
+        """The arrays of several shapes."""
         return alt(*(self.array(shape, rule) for shape in shapes))
 
     def array(self, shape: Shape, rule: str) -> Node:
+        """The arrays of one shape."""
         if isinstance(shape, Listed):
             return constants(shape.values, not self.closed)
         assert isinstance(shape, Arrays)
         return Ref("array") if shape == Arrays() else arrays.array(self, shape, rule)
 
     def objects(self, shapes: tuple[Shape, ...], rule: str) -> Node:
+        """The objects of several shapes."""
         return alt(*(self.object(shape, rule) for shape in shapes))
 
     def object(self, shape: Shape, rule: str) -> Node:
+        """The objects of one shape."""
         if isinstance(shape, Listed):
             return constants(shape.values, not self.closed)
         assert isinstance(shape, Objects)

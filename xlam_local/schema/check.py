@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from . import formats, strings
 from .document import read, standard
 from .language import language
 from .regex import PatternError
-from .shapes import exactly
+from .shapes import exactly, kind
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 LONG = 300
 
 
-def problems(value: object, schema: Schema | bool) -> list[str]:
+def problems(value: Any, schema: Schema | bool) -> list[str]:
     """What is wrong with a value, each in one sentence after a JSON pointer."""
     try:
         errors = _validator(json.dumps(schema)).iter_errors(value)
@@ -42,7 +41,7 @@ def validators() -> type[Validator]:
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
-    return extend(
+    extended: type[Validator] = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator,
         {
             "pattern": _pattern,
@@ -51,6 +50,7 @@ def validators() -> type[Validator]:
             "patternProperties": _named,
         },
     )
+    return extended
 
 
 def _error(message: str) -> Iterator[Exception]:
@@ -71,9 +71,8 @@ def _format(validator: Any, name: Any, value: Any, schema: Any) -> Iterator[Exce
 
 
 def _multiple(validator: Any, step: float, value: Any, schema: Any) -> Iterator[Exception]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if Fraction(exactly(value)) % exactly(step):
-            yield from _error(f"{value} is not a multiple of {step}")
+    if kind(value) == "number" and exactly(value) % exactly(step):
+        yield from _error(f"{value} is not a multiple of {step}")
 
 
 def _named(validator: Any, patterns: Mapping[str, Any], value: Any, schema: Any) -> Iterator[Any]:

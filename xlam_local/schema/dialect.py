@@ -122,9 +122,8 @@ def _nullable(done: Keywords) -> None:
 def _exclusive(done: Keywords) -> None:
     """Draft 4's flags beside a limit."""
     for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if isinstance(done.get(flag), bool):
-            if done.pop(flag) and limit in done:
-                done[flag] = done.pop(limit)
+        if isinstance(done.get(flag), bool) and done.pop(flag) and limit in done:
+            done[flag] = done.pop(limit)
 
 
 def _tuples(done: Keywords) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from ..gbnf import ANYTHING, Lit, Node, alt, both, empty, matches, without
@@ -43,6 +44,7 @@ def only(name: str, *shapes: Shape) -> Kinds:
 
 
 def goal(*numbers: int) -> Goal:
+    """These schemas, all at once."""
     return frozenset(numbers)
 
 
@@ -75,25 +77,20 @@ def listed(values: list[Any]) -> Kinds:
 
 def interval(solver: Solver, number: int, schema: Schema) -> Kinds:
     """Numbers within all four limits, and on the grid."""
-    shapes = [
-        Numbers(**{side: exactly(schema[keyword]), flag: exclusive})
-        for keyword, side, flag, exclusive in LIMITS
-        if keyword in schema
-    ]
-    if "multipleOf" in schema:
-        shapes.append(Numbers(step=exactly(schema["multipleOf"])))
     found = EVERYTHING
-    for shape in shapes:
-        found = solver.meet(found, only("number", shape))
+    for keyword, shape in LIMITS.items():
+        if keyword in schema:
+            found = solver.meet(found, only("number", shape(exactly(schema[keyword]))))
     return found
 
 
-LIMITS = (
-    ("minimum", "least", "above", False),
-    ("exclusiveMinimum", "least", "above", True),
-    ("maximum", "most", "below", False),
-    ("exclusiveMaximum", "most", "below", True),
-)
+LIMITS: dict[str, Callable[[Fraction], Numbers]] = {
+    "minimum": lambda limit: Numbers(least=limit),
+    "exclusiveMinimum": lambda limit: Numbers(least=limit, above=True),
+    "maximum": lambda limit: Numbers(most=limit),
+    "exclusiveMaximum": lambda limit: Numbers(most=limit, below=True),
+    "multipleOf": lambda step: Numbers(step=step),
+}
 
 
 def length(solver: Solver, number: int, schema: Schema) -> Kinds:
@@ -121,7 +118,7 @@ def array(solver: Solver, number: int, schema: Schema) -> Kinds:
     least, most = _bounds(schema, "minItems", "maxItems")
     prefix = tuple(goal(each) for each in schema.get("prefixItems", ()))
     items = goal(schema["items"]) if "items" in schema else FREE
-    contains = ()
+    contains: tuple[Contains, ...] = ()
     if "contains" in schema:
         bounds = _bounds(schema, "minContains", "maxContains", 1)
         contains = (Contains(goal(schema["contains"]), *bounds),)
@@ -304,7 +301,7 @@ KEYWORDS: dict[str, tuple[Build, int]] = {
     "type": (types, 0),
     "const": (const, 1),
     "enum": (enum, 1),
-    **dict.fromkeys((*(limit[0] for limit in LIMITS), "multipleOf"), (interval, 2)),
+    **dict.fromkeys(LIMITS, (interval, 2)),
     **dict.fromkeys(("minLength", "maxLength"), (length, 2)),
     "pattern": (pattern, 2),
     "format": (format_, 2),

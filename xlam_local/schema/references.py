@@ -104,7 +104,7 @@ class Resources:
 
     def known(self, base: str) -> _Resource | None:
         """One of the standard's own schemas."""
-        from jsonschema_specifications import REGISTRY  # noqa: PLC0415
+        from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
         found = REGISTRY.get(base)
         if found is None:

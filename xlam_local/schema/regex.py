@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,9 +70,9 @@ Regex = Node | Assertion | Chain | Choice | Loop
 
 DIGIT = chars("09")
 WORD = chars("azAZ09__")
-SPACE = union(
-    [(9, 13), (32, 32), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)]
-    + [(0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)]
+SPACE = chars(
+    "\t\r  \xa0\xa0\u1680\u1680\u2000\u200a\u2028\u2029"
+    "\u202f\u202f\u205f\u205f\u3000\u3000\ufeff\ufeff"
 )
 DOT = negated(one_of("\n\r\u2028\u2029"))
 CLASSES = {
@@ -192,9 +192,11 @@ class _Parser:
         if self.take("<") or self.take("P<"):
             self.until(">")
             return None
-        return self.flags()
+        self.flags()
+        return None
 
     def flags(self) -> None:
+        """Read the one flag that is followed: letters match in both cases."""
         flags = self.text[self.at :].split(")")[0].split(":")[0]
         if flags != "i":
             raise PatternError(
@@ -338,7 +340,7 @@ def chain(parts: list[Regex]) -> Regex:
     return _merged(nodes) if len(nodes) == len(parts) else Chain(tuple(parts))
 
 
-def _merged(nodes: list[Node]) -> Node:
+def _merged(nodes: Sequence[Node]) -> Node:
     """A sequence in which neighbouring characters are one literal."""
     done: list[Node] = []
     for node in nodes:

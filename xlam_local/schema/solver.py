@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import SchemaError
-from ..gbnf import TooLarge
+from ..gbnf import Lit, TooLarge, alt
 from . import arrays, numbers, objects, strings
 from .document import Document
 from .shapes import (
     EVERYTHING,
-    NOTHING,
     Arrays,
     Goal,
     Kinds,
@@ -127,6 +126,7 @@ class Solver:
         return Kinds(shapes, left.exact and right.exact)
 
     def crossed(self, left: Iterable[Shape], right: tuple[Shape, ...]) -> Iterator[Shape]:
+        """The shapes of values that have one of these and one of those."""
         count = 0
         for one in left:
             for other in right:
@@ -141,24 +141,32 @@ class Solver:
         """The shape of values that have two shapes of one kind; None when there are none."""
         if left == right:
             return left
-        match left, right:
-            case Listed(values), _:
-                return self.filtered(values, right)
-            case _, Listed(values):
-                return self.filtered(values, left)
-            case Numbers(), Numbers():
-                number = numbers.meet(left, right)
-                return number if numbers.possible(number) else None
-            case Strings(), Strings():
-                string = strings.meet(left, right)
-                return string if strings.possible(string) else None
-            case Arrays(), Arrays():
-                return arrays.narrowed(arrays.meet(left, right), self.empty)
-            case Objects(), Objects():
-                return objects.narrowed(objects.meet(left, right), self.empty)
-        raise TypeError("Shapes of two kinds never meet.")
+        if isinstance(left, Listed):
+            return self.filtered(left.values, right)
+        if isinstance(right, Listed):
+            return self.filtered(right.values, left)
+        return MEET[type(left)](self, left, right)
+
+    def numbers(self, left: Numbers, right: Numbers) -> Shape | None:
+        """Numbers of both shapes."""
+        met = numbers.meet(left, right)
+        return met if numbers.possible(met) else None
+
+    def strings(self, left: Strings, right: Strings) -> Shape | None:
+        """Strings of both shapes."""
+        met = strings.meet(left, right)
+        return met if strings.possible(met) else None
+
+    def arrays(self, left: Arrays, right: Arrays) -> Shape | None:
+        """Arrays of both shapes."""
+        return arrays.narrowed(arrays.meet(left, right), self.empty)
+
+    def objects(self, left: Objects, right: Objects) -> Shape | None:
+        """Objects of both shapes."""
+        return objects.narrowed(objects.meet(left, right), self.empty)
 
     def filtered(self, values: Iterable[Any], shape: Shape) -> Listed | None:
+        """Those of some values that have a shape."""
         left = tuple(value for value in values if self.has(shape, value))
         return Listed(left) if left else None
 
@@ -237,12 +245,20 @@ class Solver:
                 return objects.complement(shape)
 
 
+MEET: dict[type, Callable[[Solver, Any, Any], Shape | None]] = {
+    Numbers: Solver.numbers,
+    Strings: Solver.strings,
+    Arrays: Solver.arrays,
+    Objects: Solver.objects,
+}
+
+
 def _unlisted(values: tuple[Any, ...]) -> Iterator[Shape] | None:
     match kind(values[0]):
         case "number":
             return iter([Numbers(holes=frozenset(map(exactly, values)))])
         case "string":
-            return strings.complement(Strings(_words(values)))
+            return strings.complement(Strings(alt(*map(Lit, values))))
         case "boolean":
             left = tuple(value for value in (False, True) if value not in values)
             return iter([Listed(left)] if left else [])
@@ -255,6 +271,3 @@ def _words(values: tuple[str, ...]) -> Any:
     from ..gbnf import Lit, alt
 
     return alt(*map(Lit, values))
-
-
-__all__ = ["NOTHING", "Solver", "TooMany"]
