@@ -139,7 +139,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file, packed or not."""
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def work(pipe: Connection, executor: str, masks: bool) -> None:

@@ -28,8 +28,10 @@ Fragment = tuple[int, int]
 Key = TypeVar("Key", bound=Hashable)
 
 
-LIMIT = 20_000
-"""States that an automaton may have, finished or not."""
+LIMIT = 4000
+"""States that an automaton may have before it is the smallest one."""
+SIZE = 60_000
+"""States that its nondeterministic beginnings may have."""
 
 
 @lru_cache(maxsize=4096)
@@ -40,12 +42,28 @@ def automaton(node: Node, limit: int = LIMIT) -> Automaton:
 
 def matches(node: Node, text: str) -> bool:
     """Whether a regular node matches the whole text."""
-    return automaton(node).matches(text)
+    match node:
+        case And(parts):
+            return all(matches(part, text) for part in parts)
+        case Not(inner):
+            return not matches(inner, text)
+        case Alt(choices):
+            return any(matches(choice, text) for choice in choices)
+        case Lit(literal):
+            return literal == text
+    return _simulated(node).accepts(text)
+
+
+@lru_cache(maxsize=512)
+def _simulated(node: Node) -> _Simulation:
+    return _Simulation(node)
 
 
 def empty(node: Node) -> bool:
     """Whether there is no text that a regular node matches."""
-    return not automaton(node).final
+    parts = node.parts if isinstance(node, And) else (node,)
+    edges = tuple(sorted(_edges(node)))
+    return not _Builder(edges, LIMIT).meet([automaton(part) for part in parts])
 
 
 def _edges(node: Node) -> set[int]:
@@ -78,7 +96,7 @@ class _Builder:
         return trimmed(self.edges, *self.determinized(start, end))
 
     def state(self) -> int:
-        if len(self.moves) > self.limit:
+        if len(self.moves) > SIZE:
             raise TooLarge
         self.empty_moves.append([])
         self.moves.append([])
@@ -160,7 +178,8 @@ class _Builder:
         return hub, hub
 
     def alone(self, node: Node) -> Automaton:
-        return _Builder(self.edges, self.limit).automaton(node)
+        """The automaton of a node by itself, which may be known already."""
+        return self.aligned(automaton(node, self.limit))
 
     def embedded(self, inner: Automaton) -> Fragment:
         states = [self.state() for _ in inner.moves]
@@ -179,6 +198,25 @@ class _Builder:
         classes = [bisect_right(inner.edges, edge) - 1 for edge in self.edges]
         rows = tuple(tuple(row[cls] for cls in classes) for row in inner.moves)
         return Automaton(self.edges, rows, inner.final)
+
+    def meet(self, automata: Sequence[Automaton]) -> bool:
+        """Whether there is a text that all automata accept."""
+        start = (0,) * len(automata)
+        rows = [self.aligned(each).moves for each in automata]
+        seen, todo = {start}, [start]
+        while todo:
+            key = todo.pop()
+            if all(state in each.final for each, state in zip(automata, key, strict=True)):
+                return True
+            steps = set(
+                zip(*(row[state] for row, state in zip(rows, key, strict=True)), strict=True)
+            )
+            new = {to for to in steps if -1 not in to} - seen
+            seen |= new
+            todo.extend(new)
+            if len(seen) > self.limit:
+                raise TooLarge
+        return False
 
     def product(self, automata: Sequence[Automaton]) -> Automaton:
         def step(key: tuple[int, ...], cls: int) -> tuple[int, ...] | None:
@@ -241,6 +279,27 @@ class _Builder:
                 row.append(-1 if to is None else keys[to])
             moves.append(row)
         return keys, moves
+
+
+class _Simulation(_Builder):
+    """A node's states, followed along a text without making them deterministic first."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(tuple(sorted(_edges(node))), LIMIT)
+        start, self.end = self.fragment(node)
+        self.start = self.closed({start})
+        self.steps: dict[tuple[tuple[int, ...], int], tuple[int, ...]] = {}
+
+    def accepts(self, text: str) -> bool:
+        """Whether the node matches the text."""
+        states = self.start
+        for char in text:
+            cls = bisect_right(self.edges, ord(char)) - 1
+            key = (states, cls)
+            if key not in self.steps:
+                self.steps[key] = self.closed(self.table(states).get(cls, set()))
+            states = self.steps[key]
+        return self.end in states
 
 
 FRAGMENTS: dict[type, Callable[[_Builder, Any], Fragment]] = {

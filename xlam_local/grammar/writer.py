@@ -42,7 +42,7 @@ from . import arrays, numbers, objects
 from .scalars import COMMA, SHARED, bounded, constants, written
 from .scalars import number as spelled
 
-STATES = 6000
+STATES = 3000
 """States of an automaton that GBNF spells out."""
 
 State = TypeVar("State", bound=Hashable)

@@ -59,17 +59,24 @@ def language(pattern: str) -> Node:
     tree = parse(pattern)
     if size(tree) > SIZE:
         raise PatternError(f"The pattern {pattern!r} is too large to be followed exactly.")
-    found = alt(followed(tree, ANYTHING, BEGIN), *_later(tree))
-    return ANYTHING if found == alt(ANYTHING, seq(ANYTHING, ANYTHING)) else found
+    choices = tree.choices if isinstance(tree, Choice) else (tree,)
+    simple = [each for each in choices if isinstance(each, NODES)]
+    found = [seq(ANYTHING, alt(*simple), ANYTHING)] if simple else []
+    for each in choices:
+        if not isinstance(each, NODES):
+            found += _anywhere(each)
+    whole = alt(*found)
+    return ANYTHING if whole == seq(ANYTHING, ANYTHING) else whole
 
 
-def _later(tree: Regex) -> list[Node]:
-    """Matches that begin after the first character."""
+def _anywhere(tree: Regex) -> list[Node]:
+    """Texts in which the tree matches at some place."""
     if _anchored(tree):
-        return []
-    if isinstance(tree, NODES):
-        return [seq(ANYTHING, tree, ANYTHING)]
+        return [followed(tree, ANYTHING, BEGIN)]
+    if not _looks_back(tree):
+        return [seq(ANYTHING, followed(tree, ANYTHING, SOMEWHERE))]
     return [
+        followed(tree, ANYTHING, BEGIN),
         seq(ANYTHING, WORD, followed(tree, ANYTHING, IN_WORD)),
         seq(ANYTHING, negated(WORD), followed(tree, ANYTHING, OUTSIDE)),
     ]

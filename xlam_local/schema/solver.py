@@ -225,10 +225,19 @@ class Solver:
                 others = self.others(shape)
                 exact = exact and others is not None
                 if others is not None:
-                    left = tuple(self.crossed(left, tuple(others)))
+                    left, exact = self.apart(left, tuple(others), exact)
             if left:
                 shapes[name] = left
         return Kinds(shapes, exact)
+
+    def apart(
+        self, left: tuple[Shape, ...], others: tuple[Shape, ...], exact: bool
+    ) -> tuple[tuple[Shape, ...], bool]:
+        """The shapes of both sides; those of the left alone where there are too many."""
+        try:
+            return tuple(self.crossed(left, others)), exact
+        except (TooMany, TooLarge):
+            return left, False
 
     def others(self, shape: Shape) -> Iterator[Shape] | None:
         """The shapes of all values of the same kind that do not have this one."""
