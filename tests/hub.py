@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -55,6 +56,8 @@ class Hub:
         self.endpoint = ""
         self.rate: float | None = None
         """Bytes a second, when the line is slow."""
+        self.store = ""
+        """The host that the bytes come from: another than the metadata's, as on the real Hub."""
         self.hashed: dict[tuple[Path, float, int], str] = {}
 
     def add(self, repo: str, path: Path, name: str | None = None) -> str:
@@ -125,11 +128,6 @@ class Hub:
             "Location": f"{self.store}/bytes/{name}/{file}",
         }
         return web.Response(status=302, headers=headers)
-
-    @property
-    def store(self) -> str:
-        """The bytes come from another host than the metadata, as on the real Hub."""
-        return self.endpoint.replace("127.0.0.1", "localhost")
 
     async def bytes(self, request: web.Request) -> web.StreamResponse:
         repo = self.repos[f"{request.match_info['owner']}/{request.match_info['name']}"]
@@ -268,17 +266,18 @@ def other(path: Path, after: int | None = None) -> Fault:
 
 
 @contextmanager
-def running(hub: Hub) -> Iterator[Hub]:
+def running(hub: Hub, tls: ssl.SSLContext | None = None) -> Iterator[Hub]:
     """Serve from a thread of its own until the end."""
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(hub.app(), access_log=None, shutdown_timeout=0.1)
 
     async def start() -> None:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        hub.endpoint = f"http://{host}:{port}"
+        hub.endpoint = f"{'https' if tls else 'http'}://{host}:{port}"
+        hub.store = hub.endpoint.replace("127.0.0.1", "localhost")
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -14,7 +14,7 @@ import pytest
 
 from tests import gguf_files
 from xlam_local.errors import IntegrityError, ModelMissing
-from xlam_local.models import gguf
+from xlam_local.models import ggml, gguf
 
 MUTATIONS = int(os.environ.get("XLAM_MUTATIONS", "2000"))
 """How many broken headers are tried; 10,000 for the full test."""
@@ -64,7 +64,7 @@ def test_a_header_is_read(tmp_path: Path) -> None:
 
 
 def test_the_types_of_tensors_are_those_of_the_library_that_writes_them() -> None:
-    for kind, (name, block, size) in gguf.TENSOR_TYPES.items():
+    for kind, (name, block, size) in ggml.TENSOR_TYPES.items():
         theirs = writer.GGMLQuantizationType(kind)
         assert (theirs.name, writer.GGML_QUANT_SIZES[theirs]) == (name, (block, size))
 

@@ -13,8 +13,9 @@ from tests import hub as local
 from xlam_local.errors import IntegrityError, XlamError
 from xlam_local.models import cache
 from xlam_local.models.fetch import Patience, fetch
-from xlam_local.models.hub import Hub, Unreachable
+from xlam_local.models.hub import Hub
 from xlam_local.models.names import OnHub
+from xlam_local.models.refusals import Unreachable
 from xlam_local.models.types import Progress, Store
 
 REPO, FILE = "Salesforce/xLAM-2-1b-fc-r-gguf", "xLAM-2-1B-fc-r-Q4_K_M.gguf"

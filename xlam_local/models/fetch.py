@@ -10,9 +10,10 @@ from typing import TypeVar
 from ..errors import IntegrityError, XlamError
 from . import cache, gguf
 from .digest import Digest, digest, keep_marks
-from .hub import Changed, Hub, Interrupted, Remote, Unreachable
+from .hub import Hub, Remote
 from .lock import released, taken
 from .names import OnHub
+from .refusals import Changed, Interrupted, Unreachable
 from .types import Progress, Store, amount
 from .writer import BUFFER, Writer
 

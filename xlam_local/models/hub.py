@@ -4,44 +4,20 @@ from __future__ import annotations
 
 import http.client
 import re
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import IntegrityError, ModelMissing, XlamError
+from ..errors import IntegrityError, UsageError
 from .names import REPO, OnHub, safe
-
-if TYPE_CHECKING:
-    from email.message import Message
+from .refusals import Changed, asking, reading
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-BUSY = (408, 425, 429, 500, 502, 503, 504)
-LONGEST_WAIT = 300.0
-
-
-class Unreachable(XlamError):
-    """The Hub cannot be asked."""
-
-
-class Interrupted(XlamError):
-    """A request came to nothing, and may come to something when it is made again."""
-
-    def __init__(self, message: str, wait: float | None = None) -> None:
-        super().__init__(message)
-        self.wait = wait
-        """Seconds that the server asks to be left alone."""
-
-
-class Changed(XlamError):
-    """The server has another file than the one it announced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +60,7 @@ class Body:
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the buffer; 0 when the server has no more to say."""
-        with _reading(self.remote):
+        with reading(self.remote.wanted.file, self.remote.location):
             return self.response.readinto(buffer)
 
 
@@ -100,15 +76,17 @@ class Hub:
     @classmethod
     def here(cls, timeout: float = 30.0) -> Hub:
         """The Hub that the environment names, with the user's token."""
-        from huggingface_hub import constants, get_token
-
+        try:
+            from huggingface_hub import constants, get_token
+        except ValueError as error:
+            raise UsageError(f"One of the HF_ variables cannot be read: {error}.") from error
         return cls(constants.ENDPOINT, get_token(), timeout)
 
     def listing(self, repo: str, revision: str = "main") -> Listing:
         """The repository's GGUF files."""
         from huggingface_hub import HfApi
 
-        with _asking(repo, None, self.endpoint):
+        with asking(repo, None, self.endpoint):
             api = HfApi(endpoint=self.endpoint, token=self.token or False)
             info = api.model_info(
                 repo, revision=revision, files_metadata=True, timeout=self.timeout
@@ -120,7 +98,7 @@ class Hub:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         repo, revision = wanted.repo, wanted.revision
-        with _asking(repo, wanted.file, self.endpoint):
+        with asking(repo, wanted.file, self.endpoint):
             url = hf_hub_url(repo, wanted.file, revision=revision, endpoint=self.endpoint)
             found = get_hf_file_metadata(
                 url, token=self.token or False, timeout=self.timeout, endpoint=self.endpoint
@@ -133,7 +111,7 @@ class Hub:
         request = urllib.request.Request(remote.location, headers=_headers(start))
         if self.token and _origin(remote.location) == _origin(self.endpoint):
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
-        with _reading(remote):
+        with reading(remote.wanted.file, remote.location):
             response = self._open(request)
         with response:
             yield Body(remote, _start(response, start, remote), response)
@@ -199,80 +177,6 @@ def _start(response: http.client.HTTPResponse, asked: int, remote: Remote) -> in
     return 0
 
 
-@contextmanager
-def _reading(remote: Remote) -> Iterator[None]:
-    """Turn what goes wrong with a request for bytes into our errors."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise Changed(f"The server has no such bytes of {remote.wanted.file}.") from error
-        # A signed address that has run out answers with 401, 403 or 404: asking again renews it.
-        message = f"The server answered {error.code} for {remote.wanted.file}"
-        raise Interrupted(message, _wait(error.headers)) from error
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise XlamError(_certificate(_host(remote.location))) from error
-        raise Interrupted(f"{_host(remote.location)} cannot be reached") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Interrupted(f"{_host(remote.location)} broke off") from error
-
-
-@contextmanager
-def _asking(repo: str, file: str | None, endpoint: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into our errors."""
-    import httpx2
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.OfflineModeIsEnabled as error:
-        raise Unreachable("HF_HUB_OFFLINE is set, so the Hub is not asked.") from error
-    except errors.HFValidationError as error:
-        raise ModelMissing(f"{repo!r} cannot be the name of a repository.") from error
-    except errors.HfHubHTTPError as error:
-        raise _refusal(error, repo, file, endpoint) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise XlamError(f"What {_host(endpoint)} answers is not what a Hub answers.") from error
-    except httpx2.HTTPError as error:
-        if isinstance(_root(error), ssl.SSLCertVerificationError):
-            raise XlamError(_certificate(_host(endpoint))) from error
-        raise Interrupted(f"{_host(endpoint)} cannot be reached") from error
-
-
-def _refusal(error: Any, repo: str, file: str | None, endpoint: str) -> XlamError:
-    """Why the Hub says no."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.GatedRepoError):
-        message = (
-            f"{repo} is open only to those who accept its terms at {endpoint}/{repo}; do so, and "
-            "set HF_TOKEN or run `hf auth login`."
-        )
-    elif isinstance(error, errors.RepositoryNotFoundError):
-        message = (
-            f"The Hub has no repository {repo}, or it is private; for a private one set HF_TOKEN "
-            "or run `hf auth login`."
-        )
-    elif isinstance(error, errors.RevisionNotFoundError):
-        message = f"{repo} has no such revision."
-    elif isinstance(error, errors.EntryNotFoundError):
-        message = f"{repo} has no file {file}."
-    else:
-        return _failure(error.response, repo)
-    return ModelMissing(message)
-
-
-def _failure(response: Any, repo: str) -> XlamError:
-    """What an answer means that speaks of neither repository nor file."""
-    if response.status_code in BUSY:
-        return Interrupted(f"The Hub answered {response.status_code}", _wait(response.headers))
-    if response.status_code in (401, 403):
-        return XlamError("The Hub refuses this token; set HF_TOKEN anew or run `hf auth login`.")
-    return XlamError(f"The Hub answered {response.status_code} for {repo}.")
-
-
 def _remote(wanted: OnHub, found: Any) -> Remote:
     """What the Hub announces, once it is all there and can be trusted as names of files."""
     what = f"What the Hub says of {wanted}"
@@ -299,37 +203,6 @@ def _listed(sibling: Any) -> Listed:
     return Listed(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
 
 
-def _wait(headers: Message | Any) -> float | None:
-    """The seconds of a Retry-After header, which counts them or names a time."""
-    text = (headers or {}).get("Retry-After")
-    if not text:
-        return None
-    try:
-        seconds = (
-            float(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - time()
-        )
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
-
-
 def _origin(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2] or url
-
-
-def _certificate(host: str) -> str:
-    return (
-        f"The certificate of {host} cannot be trusted; if it is your network's own, let "
-        "SSL_CERT_FILE point to it."
-    )
-
-
-def _root(error: BaseException) -> BaseException:
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error

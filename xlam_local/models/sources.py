@@ -11,8 +11,9 @@ from ..errors import ModelMissing, UsageError
 from . import catalog, licences, names
 from .catalog import DEFAULT_QUANTIZATION, Model
 from .fetch import DEFAULT_PATIENCE, Patience, asked, fetch
-from .hub import Hub, Unreachable
+from .hub import Hub
 from .packages import fetch as fetch_package
+from .refusals import Unreachable
 from .store import get, parts
 from .types import Progress, Store
 
