@@ -218,6 +218,25 @@ def test_a_pick_for_a_described_machine(shell: Shell) -> None:
     assert "Not xlam-2-8b: xlam-2-8b:Q4_0 needs" in explained.stdout
 
 
+DOCTOR = (
+    "import sys; from xlam_local.cli.doctor import doctor; sys.exit(doctor(standalone_mode=False))"
+)
+
+
+def test_the_doctor_looks_at_everything(shell: Shell, origin: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DOCTOR, "--json"]
+    done = subprocess.run(
+        command, env=shell.environment(), capture_output=True, text=True, check=False
+    )
+    told = json.loads(done.stdout)
+    states = {finding["what"]: finding["state"] for finding in told["findings"]}
+    assert states["Hub"] == states["llama.cpp"] == states["Folders"] == "fine"
+    assert done.returncode == int("wrong" in states.values())
+    path = tmp_path / "machine.json"
+    path.write_text(done.stdout)
+    assert shell.run("pick", "--machine", str(path)).returncode in (0, 4)
+
+
 def test_the_list_starts_without_heavy_libraries(shell: Shell) -> None:
     heavy = "huggingface_hub", "httpx2", "numpy", "llama_cpp", "textual", "rich", "urllib.request"
     script = (

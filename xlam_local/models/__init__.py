@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .store import default, find, get, installed, mark_used
+from .store import default, find, get, installed, mark_used, parts
 from .types import Installed, Progress, Store, amount
+
+if TYPE_CHECKING:
+    from .gguf import Header
 
 __all__ = [
     "Installed",
@@ -16,6 +20,7 @@ __all__ = [
     "default",
     "find",
     "get",
+    "header",
     "import_",
     "installed",
     "mark_used",
@@ -35,3 +40,10 @@ def import_(path: Path, store: Store, name: str | None = None) -> Iterator[Progr
     from . import imports
 
     yield from imports.link(path, store, name)
+
+
+def header(path: Path) -> Header:
+    """The header of the model at `path`, once all its parts were found whole."""
+    from .checks import whole
+
+    return whole(list(parts(path)))

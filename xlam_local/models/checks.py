@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import IntegrityError
+from ..errors import IntegrityError, ModelMissing
 from . import gguf
 from .digest import Fault, digest, fault
+from .gguf import Header
 from .types import Installed, Progress, Store
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -23,6 +24,17 @@ class Verdict:
     right: bool
     why: str = ""
     """What is wrong, as a sentence."""
+
+
+def whole(files: Sequence[Path]) -> Header:
+    """The header of a model's first file, once each of its files is whole."""
+    for file in files:
+        if not file.is_file():
+            raise ModelMissing(f"There is no file {file}.")
+    headers = [gguf.read(file) for file in files]
+    if (count := headers[0].metadata.get("split.count", 0)) not in (0, 1, len(files)):
+        raise IntegrityError(f"{files[0].name}: field 'split.count' is {count}, not {len(files)}.")
+    return headers[0]
 
 
 def verify(model: Installed, store: Store) -> Iterator[Progress | Verdict]:

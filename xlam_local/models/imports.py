@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import ModelMissing, UsageError
-from . import cache, catalog, gguf
+from ..errors import UsageError
+from . import cache, catalog
+from .checks import whole
 from .digest import digest, keep_marks
 from .names import OnHub
 from .store import PART, parts
@@ -29,7 +30,7 @@ def copy(path: Path, store: Store, name: str | None = None) -> Iterator[Progress
 
 def _take(path: Path, store: Store, name: str | None, copy: bool) -> Iterator[Progress]:
     files = list(parts(path.expanduser().absolute()))
-    check(files)
+    whole(files)
     repo = f"{LOCAL_OWNER}/{_free(name or _stem(files[0]), store)}"
     found = []
     for file in files:
@@ -46,14 +47,6 @@ def _take(path: Path, store: Store, name: str | None, copy: bool) -> Iterator[Pr
     size = sum(file.stat().st_size for file in files)
     first = cache.snapshot(store.hub, repo, commit, files[0].name)
     yield Progress(size, size, "installed", first)
-
-
-def check(files: Sequence[Path]) -> None:
-    """Refuse a model with a part that is missing or is no whole GGUF file."""
-    for file in files:
-        if not file.is_file():
-            raise ModelMissing(f"There is no file {file}.")
-        gguf.read(file)
 
 
 def _bring(file: Path, target: Path, copy: bool) -> Iterator[Progress]:
