@@ -38,13 +38,14 @@ def demo() -> None:
     from .. import models
     from ..session import open_engine
     from ..tools import builtin
-    from .models import show, store
+    from .bars import fetched
+    from .models import here
 
     try:
-        models.find(MODEL, store())
+        models.find(MODEL, here())
     except ModelMissing:
         click.echo("Bringing the demo model, SmolLM2-135M-Instruct …", err=True)
-        show(models.pull(MODEL, store()))
+        fetched(models.pull(MODEL, here()))
     folders = config.folders()
     engine = open_engine(MODEL, config.Config(), folders)
     tools = [tool for tool in builtin(Path.cwd()) if tool.name in TOOLS]

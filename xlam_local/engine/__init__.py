@@ -19,7 +19,7 @@ from ..errors import GrammarError, ModelError, PromptError
 from ..types import End, Prefill, Prompt, Sampling, Usage
 from .constraint import EXECUTORS, Compiler, Constraint, Free
 from .llama import Context, Logits, Model
-from .sampling import choose
+from .sampling import choose, cuts_off
 
 Executor = Literal["llguidance", "llama.cpp"]
 
@@ -165,8 +165,7 @@ def _next(
     First one is drawn from all tokens, for asking about a single one is cheap. That leaves the
     distribution as it would be under the mask, unless tokens are cut off: then the mask is first.
     """
-    cuts_off = sampling.top_k > 0 or sampling.top_p < 1 or sampling.min_p > 0
-    if sampling.temperature == 0 or not cuts_off:
+    if sampling.temperature == 0 or not cuts_off(sampling):
         token = choose(logits, sampling, random)
         if constraint.take(token):
             return token

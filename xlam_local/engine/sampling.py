@@ -19,9 +19,18 @@ def choose(logits: Logits, sampling: Sampling, random: np.random.Generator) -> i
     """
     if sampling.temperature == 0:
         return int(logits.argmax())
+    if not cuts_off(sampling):
+        # The likeliest after Gumbel noise is drawn as by softmax, without sorting.
+        noise = random.gumbel(size=len(logits)).astype(np.float32)
+        return int((logits / sampling.temperature + noise).argmax())
     order, probabilities = _likeliest_first(logits, sampling)
     kept = probabilities[: _cut(probabilities, sampling)]
     return int(order[random.choice(len(kept), p=kept / kept.sum())])
+
+
+def cuts_off(sampling: Sampling) -> bool:
+    """Whether some tokens are left out for being unlikely."""
+    return sampling.top_k > 0 or sampling.top_p < 1 or sampling.min_p > 0
 
 
 def _likeliest_first(logits: Logits, sampling: Sampling) -> tuple[Tokens, Probabilities]:

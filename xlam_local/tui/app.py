@@ -75,6 +75,8 @@ class XlamApp(App[None]):
         self.session: Session | None = None
         self.turn: Worker[None] | None = None
         """The turn that is going on, until its thread has said that it ended."""
+        self.waiting = ""
+        """What the user said before the model was there."""
         self.answer: Answered | None = None
         self.writing: Writing | None = None
         self.cards: dict[str, Card] = {}
@@ -83,11 +85,12 @@ class XlamApp(App[None]):
         """Lay out the conversation, the status and the line to type in."""
         yield VerticalScroll(id="chat")
         yield Static("Loading the model …", id="status", markup=False)
-        yield Input(placeholder="Loading the model …", id="say", disabled=True)
+        yield Input(placeholder=f"Ask something; the tools see {self.folder}", id="say")
         yield Footer()
 
     def on_mount(self) -> None:
         """Load the model behind the screen."""
+        self.query_one("#say", Input).focus()
         self.query_one("#chat", VerticalScroll).anchor()
         self.load()
 
@@ -101,24 +104,25 @@ class XlamApp(App[None]):
 
     @on(Loaded)
     def begin(self, message: Loaded) -> None:
-        """Let the user speak."""
+        """Take up the model, and what the user said while it was loading."""
         self.session = message.session
         self.session.approve = self.ask
-        line = self.query_one("#say", Input)
-        line.disabled = False
-        line.placeholder = "Ask something; the tools see the folder " + str(self.folder)
-        line.focus()
         self.status("Ready")
+        if self.waiting:
+            self.turn, self.waiting = self.play(self.session, self.waiting), ""
 
     @on(Input.Submitted)
     async def say(self, submitted: Input.Submitted) -> None:
-        """Send what the user typed, if the model is free."""
+        """Send what the user typed; while the model is busy it stays in the line."""
         text = submitted.value.strip()
-        if not text or self.session is None or self.turn is not None:
+        if not text or self.turn is not None or self.waiting:
             return
         submitted.input.clear()
         await self.show(Said(text))
-        self.turn = self.play(self.session, text)
+        if self.session is None:
+            self.waiting = text
+        else:
+            self.turn = self.play(self.session, text)
 
     @work(thread=True)
     def play(self, session: Session, text: str) -> None:

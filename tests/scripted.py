@@ -1,0 +1,35 @@
+"""An engine that says what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from xlam_local import prompt
+from xlam_local.gbnf import Grammar
+from xlam_local.types import End, Prefill, Prompt, Sampling, Usage
+
+
+class Scripted:
+    """Says one reply after the other, each given in pieces, and keeps the prompts it read."""
+
+    format = prompt.QWEN
+
+    def __init__(self, *replies: Sequence[str | End]) -> None:
+        self.replies = list(replies)
+        self.prompts: list[str] = []
+        self.grammars: list[Grammar | None] = []
+        self.closed = 0
+
+    def generate(
+        self, written: Prompt, grammar: Grammar | None, sampling: Sampling
+    ) -> Iterator[Prefill | str | End]:
+        self.prompts.append(prompt.text(written))
+        self.grammars.append(grammar)
+        try:
+            yield Prefill(10, 10)
+            reply = self.replies.pop(0)
+            yield from reply
+            if not isinstance(reply[-1], End):
+                yield End(False, Usage(10, 0, 3, 0.1, 0.2))
+        finally:
+            self.closed += 1

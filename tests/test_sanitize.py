@@ -1,0 +1,19 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xlam_local.sanitize import printable
+
+
+def test_words_and_lines_stay_as_they_are() -> None:
+    assert printable("Grüße,\n\tأهلا 你好 🎉") == "Grüße,\n\tأهلا 你好 🎉"
+    assert printable("a\r\nb") == "a\nb"
+
+
+def test_what_commands_a_terminal_is_shown_as_its_number() -> None:
+    assert printable("\x1b]52;c;eA==\x07") == "\\u001b]52;c;eA==\\u0007"
+    assert printable("\x9b31m \u202egnp.exe a\rb") == "\\u009b31m \\u202egnp.exe a\\u000db"
+
+
+@given(st.text())
+def test_no_control_character_is_left(text: str) -> None:
+    assert all(c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f") for c in printable(text))

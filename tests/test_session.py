@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from xlam_local.errors import EndlessTurn, ReplyCut, XlamError
+from xlam_local.session import Session
+from xlam_local.types import (
+    Always,
+    Answer,
+    Calls,
+    Decision,
+    Delta,
+    Effect,
+    End,
+    No,
+    Once,
+    Result,
+    System,
+    Tool,
+    ToolCall,
+    User,
+)
+
+from .scripted import Scripted
+from .test_agent import ADD, ADD_2_3, PARAMETERS, call
+
+WRITE = Tool("add", "Add.", PARAMETERS, Effect.WRITE, lambda a, b: a + b)
+
+
+def test_the_conversation_grows_with_every_message() -> None:
+    session = Session(Scripted(ADD_2_3, ["5"], ["Bye."]), [ADD], system="Be brief.")
+    assert session.ask("2 + 3?") == "5"
+    assert session.ask("Thanks.") == "Bye."
+    kinds = [System, User, Calls, Result, Answer, User, Answer]
+    assert [type(message) for message in session.messages] == kinds
+
+
+def test_a_tool_that_only_reads_is_not_asked_for() -> None:
+    session = Session(Scripted(ADD_2_3, ["5"]), [ADD])
+    assert session.ask("2 + 3?") == "5"
+
+
+def test_a_tool_that_writes_does_not_run_unasked() -> None:
+    session = Session(Scripted(ADD_2_3, ["No."]), [WRITE])
+    session.ask("2 + 3?")
+    (result,) = (message for message in session.messages if isinstance(message, Result))
+    assert result.refused
+
+
+def test_always_asks_no_more() -> None:
+    asked: list[ToolCall] = []
+
+    def approve(tool: Tool, made: ToolCall) -> Decision:
+        asked.append(made)
+        return Always()
+
+    session = Session(Scripted(ADD_2_3, call(a=1, b=1), ["5"]), [WRITE], approve)
+    session.ask("2 + 3?")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("decision", [Once(), No()])
+def test_once_and_no_ask_again(decision: Decision) -> None:
+    asked: list[ToolCall] = []
+
+    def approve(tool: Tool, made: ToolCall) -> Decision:
+        asked.append(made)
+        return decision
+
+    session = Session(Scripted(ADD_2_3, call(a=1, b=1), ["5"]), [WRITE], approve)
+    session.ask("2 + 3?")
+    assert len(asked) == 2
+
+
+def test_what_was_said_before_a_cancel_is_kept() -> None:
+    session = Session(Scripted(["It is ", "5."]), [ADD])
+    events = session.send("2 + 3?")
+    assert Delta("It is ") in (next(events), next(events))
+    events.close()
+    assert session.messages == [User("2 + 3?"), Answer("It is")]
+
+
+def test_calls_that_were_cancelled_have_a_result() -> None:
+    session = Session(Scripted(ADD_2_3, ["5"]), [ADD])
+    for event in (events := session.send("2 + 3?")):
+        if isinstance(event, Calls):
+            break
+    events.close()
+    assert isinstance(session.messages[-1], Result)
+    assert session.messages[-1].output == "Not run."
+
+
+def test_an_answer_that_is_cut_is_an_error_that_loses_nothing() -> None:
+    session = Session(Scripted(["It is", End(cut=True)]), [ADD])
+    with pytest.raises(ReplyCut):
+        session.ask("2 + 3?")
+    assert session.messages[-1] == Answer("It is")
+
+
+def test_a_loop_is_an_error() -> None:
+    with pytest.raises(EndlessTurn, match="again and again"):
+        Session(Scripted(ADD_2_3, ADD_2_3, ADD_2_3), [ADD]).ask("2 + 3?")
+
+
+def test_calls_for_the_caller_are_left_open() -> None:
+    session = Session(Scripted(ADD_2_3), [Tool("add", "Add.", PARAMETERS)])
+    with pytest.raises(XlamError, match="use `send`"):
+        session.ask("2 + 3?")
+    assert isinstance(session.messages[-1], Calls)
