@@ -42,25 +42,33 @@ def snapshot(hub: Path, repo: str, commit: str, file: str) -> Path:
 def place(hub: Path, wanted: OnHub, commit: str, etag: str) -> Path:
     """Give the blob its name at this commit, and let the revision point to the commit."""
     path = snapshot(hub, wanted.repo, commit, wanted.file)
-    target = os.path.relpath(blob(hub, wanted.repo, etag), path.parent)
     with writing(path):
-        if not (path.is_symlink() and str(path.readlink()) == target):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            link = path.with_name(f".{path.name}.{os.getpid()}")
-            link.unlink(missing_ok=True)
-            link.symlink_to(target)
-            link.replace(path)
+        _link(path, os.path.relpath(blob(hub, wanted.repo, etag), path.parent))
         if wanted.revision != commit and current(hub, wanted.repo, wanted.revision) != commit:
             write(folder(hub, wanted.repo) / "refs" / wanted.revision, commit)
     return path
 
 
+def _link(path: Path, target: str) -> None:
+    if not (path.is_symlink() and str(path.readlink()) == target):
+        beside = _beside(path)
+        beside.symlink_to(target)
+        beside.replace(path)
+
+
 def write(path: Path, text: str) -> None:
     """Write a small file so that a reader finds the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = _beside(path)
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
+
+
+def _beside(path: Path) -> Path:
+    """Where to make what will become `path`; what a kill left there goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    return beside
 
 
 def current(hub: Path, repo: str, revision: str) -> str | None:

@@ -22,6 +22,11 @@ ROOM_EVERY = 64 << 20
 """Bytes between two looks at the room on the disk."""
 
 
+SMALLEST = 16 << 10
+MOMENT = 0.1
+"""Seconds in which there should be something new to show."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a fetch puts up with a bad connection."""
@@ -55,8 +60,6 @@ def fetch(
     except Replaced:
         remote = yield from asked(lambda: hub.file(wanted), patience)
         yield from _Fetch(hub, remote, store, patience).run()
-    path = cache.place(store.hub, wanted, remote.commit, remote.sha256)
-    yield Progress(remote.size, remote.size, "installed", path)
 
 
 def asked(question: Callable[[], T], patience: Patience) -> Generator[Progress, None, T]:
@@ -115,14 +118,23 @@ class _Fetch:
         self.partial = cache.partial(store.hub, remote.wanted.repo, remote.sha256)
 
     def run(self) -> Iterator[Progress]:
-        """Bring the blob, unless the cache has it already, every byte of it."""
+        """Bring the file, unless the cache has it already, every byte of it."""
         if (yield from self.here()):
+            yield self.installed()
             return
         with cache.writing(self.blob):
             lock = yield from taken(self.blob, self.remote.size)
             with released(lock):
                 if not (yield from self.here()):
                     yield from self.bring()
+                yield self.installed()
+
+    def installed(self) -> Progress:
+        """Give the blob its name; the last progress."""
+        path = cache.place(
+            self.store.hub, self.remote.wanted, self.remote.commit, self.remote.sha256
+        )
+        return Progress(self.remote.size, self.remote.size, "installed", path)
 
     def here(self) -> Generator[Progress, None, bool]:
         """Whether the blob is there and right."""
@@ -194,7 +206,7 @@ class _Fetch:
                 writer.rewind()
             pace = _Pace(self.patience, writer.size)
             while left := self.remote.size - writer.size:
-                if not writer.fill(min(left, BUFFER), body.readinto):
+                if not writer.fill(min(left, pace.portion), body.readinto):
                     raise Interrupted("The connection broke off")
                 pace.check(writer.size)
                 if writer.size % ROOM_EVERY < BUFFER:
@@ -214,16 +226,21 @@ class _Fetch:
 
 
 class _Pace:
-    """Notices a connection that hangs without breaking."""
+    """Knows how fast a connection is, and notices one that hangs without breaking."""
 
     def __init__(self, patience: Patience, size: int) -> None:
         self.patience = patience
         self.size = size
-        self.since = time.monotonic()
+        self.since = self.last = time.monotonic()
+        self.portion = SMALLEST
+        """How many bytes to wait for: as many as come in a moment."""
 
     def check(self, size: int) -> None:
         """Break off when a whole window brought next to nothing."""
         now = time.monotonic()
+        took, self.last = now - self.last, now
+        self.portion = self.portion * 2 if took < MOMENT else self.portion // 2
+        self.portion = min(max(self.portion, SMALLEST), BUFFER)
         if (seconds := now - self.since) < self.patience.window:
             return
         if size - self.size < self.patience.slowest * seconds:

