@@ -91,8 +91,12 @@ class Executor(Protocol):
 class Guidance:
     """A grammar in llguidance."""
 
-    def __init__(self, grammar: gbnf.Grammar, name: str = "qwen2") -> None:
-        text = LLMatcher.grammar_from_lark(gbnf.lark(grammar))
+    def __init__(
+        self, grammar: gbnf.Grammar, name: str = "qwen2", forcing: bool = True
+    ) -> None:
+        # When text is forced, llguidance allows only the token that its tokenizer would choose.
+        option = "" if forcing else '%llguidance {"no_forcing": true}\n'
+        text = LLMatcher.grammar_from_lark(option + gbnf.lark(grammar))
         self.matcher: Any = LLMatcher(tokenizer(name), text, log_level=0)
         self.size = vocabulary(name).size
         self.start: Any = self.matcher.deep_copy()

@@ -99,13 +99,15 @@ def _blocks(
     moves: Sequence[Sequence[int]], final: frozenset[int], alive: set[int]
 ) -> Mapping[int, int]:
     """For each state the number of its block of states that behave alike."""
-    block = {state: int(state in final) for state in alive} | {-1: -1}
-    count = 0
-    while len(set(block.values())) != count:
-        count = len(set(block.values()))
-        keys = {
-            state: (block[state], *(block.get(to, -1) for to in moves[state])) for state in alive
-        }
+    columns = dict.fromkeys(zip(*moves, strict=True))
+    rows = list(zip(*columns, strict=True)) if columns else [()] * len(moves)
+    # A move into nothing has the index -1, so the block of nothing stands last.
+    block = [int(state in final) if state in alive else -1 for state in range(len(moves))] + [-1]
+    states, count = sorted(alive), 0
+    while len(set(block)) != count:
+        count = len(set(block))
+        keys = {state: (block[state], *[block[to] for to in rows[state]]) for state in states}
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys.values()))}
-        block = {state: numbers[key] for state, key in keys.items()} | {-1: -1}
-    return block if 0 in block else block | {0: -2}
+        for state, key in keys.items():
+            block[state] = numbers[key]
+    return dict(enumerate(block[:-1])) if block[0] >= 0 else {**dict(enumerate(block)), 0: -2}

@@ -28,9 +28,9 @@ Fragment = tuple[int, int]
 Key = TypeVar("Key", bound=Hashable)
 
 
-LIMIT = 4000
+LIMIT = 1500
 """States that an automaton may have before it is the smallest one."""
-SIZE = 60_000
+SIZE = 20_000
 """States that its nondeterministic beginnings may have."""
 
 
@@ -59,6 +59,7 @@ def _simulated(node: Node) -> _Simulation:
     return _Simulation(node)
 
 
+@lru_cache(maxsize=4096)
 def empty(node: Node) -> bool:
     """Whether there is no text that a regular node matches."""
     parts = node.parts if isinstance(node, And) else (node,)
@@ -219,27 +220,34 @@ class _Builder:
         return False
 
     def product(self, automata: Sequence[Automaton]) -> Automaton:
-        def step(key: tuple[int, ...], cls: int) -> tuple[int, ...] | None:
-            to = tuple(a.moves[state][cls] for a, state in zip(automata, key, strict=True))
-            return None if -1 in to else to
+        """The automaton of texts that all others accept."""
+        rows = [each.moves for each in automata]
 
-        start = (0,) * len(automata)
-        keys, moves = self.explored(start, step)
+        def step(key: tuple[int, ...]) -> list[tuple[int, ...] | None]:
+            there = zip(*(row[state] for row, state in zip(rows, key, strict=True)), strict=True)
+            return [None if -1 in to else to for to in there]
+
+        keys, moves = self.explored((0,) * len(automata), step)
+        finals = [each.final for each in automata]
         final = {
             number
             for key, number in keys.items()
-            if all(state in a.final for a, state in zip(automata, key, strict=True))
+            if all(state in each for each, state in zip(finals, key, strict=True))
         }
         return trimmed(self.edges, moves, final)
 
     def determinized(self, start: int, end: int) -> tuple[list[list[int]], set[int]]:
-        tables: dict[tuple[int, ...], dict[int, set[int]]] = {}
+        """Sets of states as single ones."""
+        known: dict[frozenset[int], tuple[int, ...]] = {}
 
-        def step(key: tuple[int, ...], cls: int) -> tuple[int, ...] | None:
-            if key not in tables:
-                tables[key] = self.table(key)
-            to = tables[key].get(cls)
-            return self.closed(to) if to else None
+        def step(key: tuple[int, ...]) -> list[tuple[int, ...] | None]:
+            found: list[tuple[int, ...] | None] = [None] * len(self.edges)
+            for cls, targets in self.table(key).items():
+                there = frozenset(targets)
+                if there not in known:
+                    known[there] = self.closed(there)
+                found[cls] = known[there]
+            return found
 
         keys, moves = self.explored(self.closed({start}), step)
         return moves, {number for key, number in keys.items() if end in key}
@@ -262,15 +270,15 @@ class _Builder:
         return tuple(sorted(seen))
 
     def explored(
-        self, start: Key, step: Callable[[Key, int], Key | None]
+        self, start: Key, step: Callable[[Key], Sequence[Key | None]]
     ) -> tuple[dict[Key, int], list[list[int]]]:
+        """Every state that can be reached, with its moves by class of characters."""
         keys = {start: 0}
         moves: list[list[int]] = []
         queue = [start]
         for key in queue:
             row = []
-            for cls in range(len(self.edges)):
-                to = step(key, cls)
+            for to in step(key):
                 if to is not None and to not in keys:
                     if len(keys) >= self.limit:
                         raise TooLarge

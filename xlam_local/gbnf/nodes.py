@@ -219,6 +219,24 @@ def has(node: Node, *kinds: type) -> bool:
     return False
 
 
+def conditions(node: Node) -> int:
+    """How many conditions a regular node asks for on the same text."""
+    todo, count = [node], 0
+    while todo:
+        found = todo.pop()
+        count += len(found.parts) if isinstance(found, And) else 0
+        todo.extend(children(found))
+    return count
+
+
+def heavy(node: Node) -> bool:
+    """Whether a node asks for more conditions than llguidance follows."""
+    return conditions(node) > CONDITIONS
+
+
+CONDITIONS = 4
+
+
 def _flat(nodes: Iterable[Node], kind: type[Seq] | type[Alt] | type[And]) -> Iterator[Node]:
     for node in nodes:
         if isinstance(node, kind):

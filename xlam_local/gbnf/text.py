@@ -104,7 +104,7 @@ class _Writer:
 
     def repeated(self, node: Repeat) -> str:
         if max(node.least, node.most or 0) > BLOCK:
-            return self.bare(seq(*self.blocks(node.node, node.least, node.most)))
+            return self.grouped(seq(*self.blocks(node.node, node.least, node.most)))
         inner = node.node
         if max(node.least, node.most or 0) > FEW and not isinstance(inner, Ref | Chars | Lit):
             inner = self.named(inner, inner)

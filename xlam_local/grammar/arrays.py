@@ -22,9 +22,10 @@ CHOICES = 6
 def array(writer: Writer, shape: Arrays, rule: str) -> Node:
     """The arrays of a shape."""
     values = _choices(writer, shape) if shape.unique and not shape.contains else None
-    if shape.unique and shape.most not in (0, 1) and values is None:
+    few = values is not None and len(values) <= CHOICES
+    if shape.unique and shape.most not in (0, 1) and not few:
         writer.unsure("uniqueItems", "whether items are equal shows only when they are there")
-    if values is not None and len(values) <= CHOICES:
+    if values is not None and few:
         inside = _different(writer, shape, rule, values)
     elif shape.contains and _states(shape) <= STATES:
         inside = _counted(writer, shape, rule)

@@ -10,8 +10,8 @@ from ..gbnf import (
     EMPTY,
     Lit,
     Node,
-    Quoted,
     Ref,
+    TooLarge,
     alt,
     both,
     optional,
@@ -43,10 +43,12 @@ def object_(writer: Writer, shape: Objects, rule: str) -> Node:
         if slot.needed or not writer.solver.empty(slot.goal)
     ]
     extras = [
-        seq(_names(extra, shape), COLON, writer.node(extra.goal))
+        seq(_names(writer, extra, shape), COLON, writer.node(extra.goal))
         for extra in _open(writer, shape, rule)
         if not writer.solver.empty(extra.goal)
     ]
+    if extras and shape.least > 1:
+        writer.unsure("minProperties", "a name could be written twice and count once")
     counted = shape.least > sum(needed for needed, _ in pairs) or shape.most is not None
     free = not writer.closed and len(pairs) <= FREE
     if not counted and not extras and _leading(pairs) <= LEADING and not (free and pairs[1:]):
@@ -65,11 +67,17 @@ def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
             yield extra
 
 
-def _names(extra: Extras, shape: Objects) -> Node:
+def _names(writer: Writer, extra: Extras, shape: Objects) -> Node:
     """The names of properties without a slot."""
     taken = alt(*map(Lit, shape.slots))
     names = both(extra.names, without(taken)) if shape.slots else extra.names
-    return Ref("string") if names == ANYTHING else Quoted(names)
+    if names == ANYTHING:
+        return Ref("string")
+    try:
+        return writer.quoted(names)
+    except TooLarge:
+        writer.unsure("patternProperties", "its names together have too many cases")
+        return Ref("string")
 
 
 def _leading(pairs: list[Pair]) -> int:

@@ -30,6 +30,9 @@ class Entry:
 def entries(tool: str, solver: Solver) -> Iterator[Entry]:
     """An entry for each keyword that the tool's schema has."""
     document = solver.document
+    for number, keyword in solver.notes.keys() - _written(solver):
+        pointer = document.pointers[number]
+        yield Entry(tool, pointer, keyword, "checked", solver.notes[number, keyword])
     for number, schema in enumerate(document.schemas):
         for keyword, value in schema.items():
             if keyword in SILENT:
@@ -41,6 +44,12 @@ def entries(tool: str, solver: Solver) -> Iterator[Entry]:
                 yield Entry(tool, pointer, name, "checked", why)
             else:
                 yield Entry(tool, pointer, name, "exact", _remark(keyword, value))
+
+
+def _written(solver: Solver) -> set[tuple[int, str]]:
+    """The keywords of each schema."""
+    schemas = enumerate(solver.document.schemas)
+    return {(number, keyword) for number, schema in schemas for keyword in schema}
 
 
 def _remark(keyword: str, value: object) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from ..errors import SchemaError
 from ..gbnf import (
     EMPTY,
     NOTHING,
@@ -22,6 +23,7 @@ from ..gbnf import (
     alt,
     automaton,
     has,
+    heavy,
     seq,
 )
 from ..schema import Solver
@@ -42,6 +44,8 @@ from . import arrays, numbers, objects
 from .scalars import COMMA, SHARED, bounded, constants, written
 from .scalars import number as spelled
 
+RULES = 20_000
+"""Rules that one schema may need."""
 STATES = 3000
 """States of an automaton that GBNF spells out."""
 
@@ -61,6 +65,8 @@ class Writer:
         self.title = ""
         self.prefix = "value"
         self.closed = False
+        self.pointed = False
+        """Whole numbers may end in a point and zeros."""
         self.goal = FREE
 
     def write(self, name: str, title: str, closed: bool) -> None:
@@ -69,6 +75,7 @@ class Writer:
         Closed objects hold no property that no schema names.
         """
         self.prefix, self.title, self.closed = name, title, closed
+        self.pointed = self.solver.document.pointed and not closed
         self.rules[name] = NOTHING
         root = frozenset({self.solver.document.root})
         self.nodes[root] = Ref(name)
@@ -76,6 +83,8 @@ class Writer:
         while self.queue:
             rule, goal = self.queue.pop(0)
             self.rules[rule] = self.body(rule, goal)
+            if len(self.rules) > RULES:
+                raise SchemaError(f"The schema needs more than {RULES} rules.")
 
     def node(self, goal: Goal) -> Node:
         """What fits a goal: in place when it is simple, else by the name of its rule."""
@@ -123,23 +132,28 @@ class Writer:
         """Numbers in one token, or digit by digit where only an automaton can tell them."""
         if shapes == ALL["number"]:
             return Ref("number")
-        if shapes == INTEGERS and self.closed:
+        if shapes == INTEGERS and not self.pointed:
             return Ref("integer")
         node = alt(*(self.number(shape) for shape in shapes))
-        return self.digits(node) if has(node, Machine) else Token(node)
+        try:
+            return self.digits(node) if has(node, Machine) else Token(node)
+        except TooLarge:
+            self.unsure("multipleOf", "so many remainders are not told apart")
+            loose = (_loose(shape) for shape in shapes)
+            return Token(alt(*(self.number(shape) for shape in loose)))
 
     def number(self, shape: Shape) -> Node:
         """The numbers of one shape."""
         if isinstance(shape, Listed):
             return alt(
-                *(Lit(written(each)) if self.closed else spelled(each) for each in shape.values)
+                *(spelled(each) if self.pointed else Lit(written(each)) for each in shape.values)
             )
         assert isinstance(shape, Numbers)
         try:
-            return numbers.number(shape, not self.closed)
+            return numbers.number(shape, self.pointed)
         except TooLarge:
             self.unsure("multipleOf", "so many remainders are not told apart")
-            return numbers.number(replace(shape, step=None, off=()), not self.closed)
+            return numbers.number(_loose(shape), self.pointed)
 
     def digits(self, node: Node) -> Node:
         """A reference to rules of single characters for what a node matches."""
@@ -160,15 +174,27 @@ class Writer:
     def string(self, shape: Shape) -> Node:
         """The strings of one shape."""
         if isinstance(shape, Listed):
-            return constants(shape.values, not self.closed)
+            return constants(shape.values, self.pointed)
         assert isinstance(shape, Strings)
         if shape == Strings():
             return Ref("string")
+        try:
+            return self.quoted(self.bounded(shape))
+        except TooLarge:
+            self.unsure("pattern", "its conditions together have too many cases")
+            return Ref("string")
+
+    def bounded(self, shape: Strings) -> Node:
+        """A string's characters, within its bounds where GBNF can say both."""
         node = bounded(shape.node, shape.least, shape.most)
         if has(node, And, Not) and not self.fits(node, shape):
             self.unsure("maxLength", "pattern and length together have too many cases")
-            node = shape.node
-        return Quoted(node)
+            return shape.node
+        return node
+
+    def quoted(self, node: Node) -> Node:
+        """A string whose characters a regular node matches."""
+        return NOTHING if heavy(node) and not automaton(node).final else Quoted(node)
 
     def fits(self, node: Node, shape: Strings) -> bool:
         """Whether GBNF can say what a pattern and a length together ask for."""
@@ -184,7 +210,7 @@ class Writer:
     def array(self, shape: Shape, rule: str) -> Node:
         """The arrays of one shape."""
         if isinstance(shape, Listed):
-            return constants(shape.values, not self.closed)
+            return constants(shape.values, self.pointed)
         assert isinstance(shape, Arrays)
         return Ref("array") if shape == Arrays() else arrays.array(self, shape, rule)
 
@@ -195,7 +221,7 @@ class Writer:
     def object(self, shape: Shape, rule: str) -> Node:
         """The objects of one shape."""
         if isinstance(shape, Listed):
-            return constants(shape.values, not self.closed)
+            return constants(shape.values, self.pointed)
         assert isinstance(shape, Objects)
         if shape == Objects() and rule != self.prefix:
             return Ref("object")
@@ -203,9 +229,30 @@ class Writer:
 
     def unsure(self, keyword: str, why: str) -> None:
         """Leave a keyword of the goal that is written now to the check after decoding."""
-        claims = sorted(claim if claim >= 0 else ~claim for claim in self.goal)
-        having = [each for each in claims if keyword in self.solver.document.schemas[each]]
-        self.solver.note((having or claims)[0], keyword, why)
+        claims = [claim if claim >= 0 else ~claim for claim in self.goal]
+        holder = next((each for each in self.inside(claims) if self.says(each, keyword)), claims[0])
+        self.solver.note(holder, keyword, why)
+
+    def says(self, number: int, keyword: str) -> bool:
+        """Whether a schema has a keyword."""
+        return keyword in self.solver.document.schemas[number]
+
+    def inside(self, numbers: Iterable[int]) -> Iterator[int]:
+        """Schemas, and those that they ask the same value to fit."""
+        todo, seen = list(numbers), set[int]()
+        for number in todo:
+            if number not in seen:
+                seen.add(number)
+                yield number
+                schema = self.solver.document.schemas[number]
+                todo += [
+                    schema[each]
+                    for each in ("$ref", "$dynamicRef", "if", "then", "else", "not")
+                    if each in schema
+                ]
+                todo += [
+                    inner for each in ("allOf", "anyOf", "oneOf") for inner in schema.get(each, ())
+                ]
 
     def sequence(
         self, rule: str, start: State, steps: Steps[State], done: Callable[[State], bool]
@@ -240,6 +287,14 @@ class Writer:
         for what, state in queue:
             self.rules[names[what, state]] = more(state) if what == "more" else choices(state)
         return first
+
+
+def _loose(shape: Shape) -> Shape:
+    """The shape without a grid, but that of whole numbers."""
+    if not isinstance(shape, Numbers):
+        return shape
+    whole = shape.step is not None and shape.step.denominator == 1
+    return replace(shape, step=exactly(1) if whole else None, off=())
 
 
 WRAPPERS = re.compile(r"/(?:properties|\$defs|definitions|items|anyOf|oneOf|allOf)(?=/|$)")

@@ -27,6 +27,8 @@ class Document:
     written: list[Mapping[str, Any]] = field(default_factory=list)
     """Each schema as the user wrote it."""
     root: int = 0
+    pointed: bool = True
+    """Whether 1.0 is an integer, as in all drafts but the oldest."""
     formats: bool = True
     """Whether "format" asks for something, or is an annotation as the newest drafts have it."""
 
@@ -35,6 +37,7 @@ def read(raw: Any, formats: bool = False) -> Document:
     """The document of a schema; `formats`: they are asked for whatever the draft says."""
     document = _Reader(raw).document
     draft = raw.get("$schema") if isinstance(raw, Mapping) else None
+    document.pointed = not any(year in str(draft) for year in ("draft-03", "draft-04"))
     document.formats = formats or not any(year in str(draft) for year in ("2019-09", "2020-12"))
     return document
 

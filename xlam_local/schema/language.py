@@ -22,6 +22,7 @@ from ..gbnf import (
     alt,
     both,
     common,
+    matches,
     negated,
     repeat,
     seq,
@@ -61,12 +62,13 @@ def language(pattern: str) -> Node:
         raise PatternError(f"The pattern {pattern!r} is too large to be followed exactly.")
     choices = tree.choices if isinstance(tree, Choice) else (tree,)
     simple = [each for each in choices if isinstance(each, NODES)]
+    if any(matches(each, "") for each in simple):
+        return ANYTHING
     found = [seq(ANYTHING, alt(*simple), ANYTHING)] if simple else []
     for each in choices:
         if not isinstance(each, NODES):
             found += _anywhere(each)
-    whole = alt(*found)
-    return ANYTHING if whole == seq(ANYTHING, ANYTHING) else whole
+    return alt(*found)
 
 
 def _anywhere(tree: Regex) -> list[Node]:

@@ -79,6 +79,8 @@ class Resources:
     def entered(self, place: Place) -> Place:
         """The place as it is seen from inside its resource."""
         here = based(place)
+        if here.base not in self.resources:
+            self.add(place)
         resource = self.resources[here.base]
         bound = dict(here.bindings)
         new = {name: here.base for name in sorted(resource.dynamic) if name not in bound}

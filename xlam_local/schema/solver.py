@@ -57,11 +57,16 @@ class Solver:
 
     def claim(self, claim: int) -> Kinds:
         """What fits a schema, or with ~number what does not."""
-        if claim < 0:
-            return self.complement(self.claim(~claim))
         if claim not in self.single:
-            self.single[claim] = self.schema(claim)
+            self.single[claim] = self.schema(claim) if claim >= 0 else self.opposite(~claim)
         return self.single[claim]
+
+    def opposite(self, number: int) -> Kinds:
+        """What does not fit one schema."""
+        found = self.complement(self.claim(number))
+        if not found.exact:
+            self.note(number, *self.any_keyword(number))
+        return found
 
     def schema(self, number: int) -> Kinds:
         """What fits one schema: all of its keywords."""
@@ -229,6 +234,11 @@ class Solver:
             if left:
                 shapes[name] = left
         return Kinds(shapes, exact)
+
+    def any_keyword(self, number: int) -> tuple[str, str]:
+        """A keyword of a schema whose opposite cannot be followed, and that this is so."""
+        keyword = next(iter(self.document.schemas[number]), "not")
+        return keyword, "what does not fit this schema cannot be told exactly"
 
     def apart(
         self, left: tuple[Shape, ...], others: tuple[Shape, ...], exact: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..gbnf import ANYTHING, And, Automaton, TooLarge, automaton, both, matches, without
+from ..gbnf import empty as no_text
 from .shapes import Strings
 
 
@@ -25,6 +26,8 @@ def possible(shape: Strings) -> bool:
     if shape.node == ANYTHING or (shape.most is None and not shape.least and not _sets(shape)):
         return True
     try:
+        if no_text(shape.node) or (shape.most is None and not shape.least):
+            return not no_text(shape.node)
         return _reaches(automaton(shape.node), shape.least, shape.most)
     except TooLarge:
         return True

@@ -1,0 +1,205 @@
+"""Random walks through grammars: what they write is valid, and both executors allow the same.
+
+usage: python -m tests.walks FILE.jsonl[.gz] [--compare] [--vocabulary qwen2|llama-bpe]
+                             [--schemas N] [--strings N] [--seed N]
+
+Each schema is a tool's, and each text one call. Tokens are drawn at random out of those that llguidance allows, with a liking for those that bring
+a value to its end. Each text that ends is read as JSON and checked against its schema. With
+--compare, llama.cpp's own sampler is asked at each step about every token of the vocabulary;
+special tokens are left out, as are bytes that begin no character: llama.cpp reads UTF-8 leniently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.conformance import lines, name
+from tests.executors import Guidance, Mask, Refusal, Sampler, vocabulary
+from xlam_local.grammar import for_turn
+from xlam_local.schema import problems
+from xlam_local.types import Tool
+
+INSIDE = (rb'"[}\]]+', b'"')
+OUTSIDE = (rb"[}\]]+", rb"[\[{][}\]]+", rb"true|null|\d", rb'[,:] ?"?|\W')
+STEPS = 300
+"""Tokens after which a text that has not ended is given up."""
+PATIENT = 25
+"""Tokens after which a walk begins to look for the end."""
+
+
+@lru_cache(maxsize=8)
+def signs(vocabulary_name: str, pattern: bytes) -> Mask:
+    """The tokens whose text is one of these signs."""
+    known = vocabulary(vocabulary_name)
+    wanted = re.compile(pattern)
+    return np.array([bool(wanted.fullmatch(known.piece(token))) for token in range(known.size)])
+
+
+class Text:
+    """What a walk has written, and whether it stands inside a string."""
+
+    def __init__(self) -> None:
+        self.inside = self.escaped = False
+
+    def add(self, piece: bytes) -> None:
+        for byte in piece:
+            if self.escaped:
+                self.escaped = False
+            elif byte == ord("\\"):
+                self.escaped = self.inside
+            elif byte == ord('"'):
+                self.inside = not self.inside
+
+    def liked(self, mask: Mask, vocabulary_name: str) -> Mask:
+        """The tokens that bring the text to its end."""
+        for pattern in INSIDE if self.inside else OUTSIDE:
+            found = mask & signs(vocabulary_name, pattern)
+            if found.any():
+                return found
+        return mask
+
+
+@lru_cache(maxsize=2)
+def plain(vocabulary_name: str) -> Mask:
+    """The tokens that are text, special ones and stray bytes left out."""
+    known = vocabulary(vocabulary_name)
+    special: Mask = known.special
+    whole = np.array([readable(known.piece(token)) for token in range(known.size)])
+    kept: Mask = whole & ~special
+    return kept
+
+
+def readable(piece: bytes) -> bool:
+    """Whether a token is whole characters."""
+    try:
+        return bool(piece.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def walk(
+    running: Guidance, rng: random.Random, vocabulary_name: str, beside: Sampler | None
+) -> Iterator[str | int]:
+    """The tokens of one random text; a word where the walk ends badly."""
+    running.reset()
+    known, text = plain(vocabulary_name), Text()
+    generator = np.random.default_rng(rng.getrandbits(32))
+    for step in range(STEPS):
+        mask = running.mask() & known
+        if running.error():
+            yield f"error {running.error()[:80]}"
+            return
+        ended = running.ended()
+        if beside is not None:
+            other = beside.mask() & known
+            if (other != mask).any() or ended != beside.ended():
+                tokens = np.flatnonzero(other != mask)[:3]
+                pieces = [vocabulary(vocabulary_name).piece(int(t)) for t in tokens]
+                yield f"differ at step {step}: {pieces}, ends {ended}"
+                return
+        if ended and (not mask.any() or rng.random() < 0.3 or step > PATIENT):
+            return
+        if not mask.any():
+            yield "stuck"
+            return
+        hurried = step > PATIENT or rng.random() < 0.4
+        chosen = text.liked(mask, vocabulary_name) if hurried else mask
+        token = int(generator.choice(np.flatnonzero(chosen)))
+        text.add(vocabulary(vocabulary_name).piece(token))
+        if not running.take(token) or (beside is not None and not beside.take(token)):
+            yield "not taken"
+            return
+        yield token
+    yield "unfinished"
+
+
+def verdict(tokens: list[int], vocabulary_name: str, schema: Any) -> str:
+    """What is wrong with a text, or "valid"."""
+    text = b"".join(vocabulary(vocabulary_name).piece(token) for token in tokens)
+    try:
+        value = json.loads(text)[0]["arguments"]
+    except (ValueError, LookupError) as error:
+        return f"no JSON: {error}: {text!r}"
+    wrong = problems(value, schema)
+    return f"invalid: {wrong[0]}: {text!r}" if wrong else "valid"
+
+
+def walked(line: dict[str, Any], options: argparse.Namespace, count: int) -> Iterator[str]:
+    """The verdicts on some random texts of one schema."""
+    offer = for_turn([Tool("f", "", line["schema"])], "f", parallel=False)
+    if not offer.tools:
+        yield "refused"
+        return
+    grammar = offer.grammar
+    try:
+        running = Guidance(grammar, options.vocabulary, forcing=not options.compare)
+    except Refusal as error:
+        yield f"not loaded: {error}"
+        return
+    exact = all(entry.status == "exact" for entry in offer.report)
+    rng = random.Random(f"{options.seed} {name(line)}")
+    for _ in range(count):
+        beside = Sampler(grammar, options.vocabulary) if options.compare else None
+        tokens = list(walk(running, rng, options.vocabulary, beside))
+        bad = [each for each in tokens if isinstance(each, str)]
+        if bad:
+            text = b"".join(
+                vocabulary(options.vocabulary).piece(t) for t in tokens if isinstance(t, int)
+            )
+            yield f"{bad[0]} {text!r}"
+            continue
+        found = verdict(
+            [each for each in tokens if isinstance(each, int)], options.vocabulary, line["schema"]
+        )
+        yield found if exact or not found.startswith("invalid") else "left to the check"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.walks")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--compare", action="store_true", help="ask llama.cpp at each step")
+    parser.add_argument("--vocabulary", choices=["qwen2", "llama-bpe"], default="qwen2")
+    parser.add_argument("--schemas", type=int, default=2000)
+    parser.add_argument("--strings", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    chosen = lines(options.file)
+    random.Random(options.seed).shuffle(chosen)
+    chosen = chosen[: options.schemas]
+    found: Counter[str] = Counter()
+    start = time.monotonic()
+
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, late)
+    for line in chosen:
+        signal.alarm(60)
+        try:
+            for each in walked(line, options, -(-options.strings // len(chosen))):
+                word = each.split(" ")[0].rstrip(":")
+                found[word] += 1
+                if word in ("differ", "invalid", "no", "stuck", "not", "error"):
+                    print(f"{name(line)}: {each[:400]}", file=sys.stderr, flush=True)
+        except TimeoutError:
+            found["late"] += 1
+        signal.alarm(0)
+    seconds = round(time.monotonic() - start)
+    print(json.dumps({"schemas": len(chosen), "seconds": seconds, **found}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
