@@ -110,7 +110,7 @@ def test_a_broken_fetch_goes_on_where_it_stopped(
         pytest.param([local.cut(MEGABYTE), local.cut(MEGABYTE)], id="cut twice"),
         pytest.param([local.cut(0)] * 3, id="nothing at all three times"),
         pytest.param([local.stalled(MEGABYTE, 5)], id="stalled"),
-        pytest.param([local.dripping(3)], id="dripping"),
+        pytest.param([local.dripping(60)], id="dripping"),
         pytest.param([local.cut(MEGABYTE), local.from_zero()], id="no ranges"),
         pytest.param([local.answering(500), local.answering(503)], id="500"),
         pytest.param([local.answering(429, Retry_After="0")], id="429"),

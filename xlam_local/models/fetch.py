@@ -22,11 +22,6 @@ ROOM_EVERY = 64 << 20
 """Bytes between two looks at the room on the disk."""
 
 
-SMALLEST = 16 << 10
-MOMENT = 0.1
-"""Seconds in which there should be something new to show."""
-
-
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a fetch puts up with a bad connection."""
@@ -206,7 +201,7 @@ class _Fetch:
                 writer.rewind()
             pace = _Pace(self.patience, writer.size)
             while left := self.remote.size - writer.size:
-                if not writer.fill(min(left, pace.portion), body.readinto):
+                if not writer.fill(min(left, BUFFER), body.readinto):
                     raise Interrupted("The connection broke off")
                 pace.check(writer.size)
                 if writer.size % ROOM_EVERY < BUFFER:
@@ -226,21 +221,16 @@ class _Fetch:
 
 
 class _Pace:
-    """Knows how fast a connection is, and notices one that hangs without breaking."""
+    """Notices a connection that hangs without breaking."""
 
     def __init__(self, patience: Patience, size: int) -> None:
         self.patience = patience
         self.size = size
-        self.since = self.last = time.monotonic()
-        self.portion = SMALLEST
-        """How many bytes to wait for: as many as come in a moment."""
+        self.since = time.monotonic()
 
     def check(self, size: int) -> None:
         """Break off when a whole window brought next to nothing."""
         now = time.monotonic()
-        took, self.last = now - self.last, now
-        self.portion = self.portion * 2 if took < MOMENT else self.portion // 2
-        self.portion = min(max(self.portion, SMALLEST), BUFFER)
         if (seconds := now - self.since) < self.patience.window:
             return
         if size - self.size < self.patience.slowest * seconds:

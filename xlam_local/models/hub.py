@@ -59,9 +59,9 @@ class Body:
     response: http.client.HTTPResponse
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer; 0 when the server has no more to say."""
+        """Put into the buffer what has come; 0 when the server has no more to say."""
         with reading(self.remote.wanted.file, self.remote.location):
-            return self.response.readinto(buffer)
+            return self.response.readinto1(buffer)
 
 
 class Hub:

@@ -14,7 +14,7 @@ from typing import Self
 from .digest import Digest
 from .types import Progress
 
-BUFFER = 1 << 20
+BUFFER = 512 << 10
 BUFFERS = 8
 FLUSH = 64 << 20
 """Bytes after which the system is told to bring to the disk what it has, so that the end of a
