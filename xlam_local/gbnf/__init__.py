@@ -31,6 +31,7 @@ from .nodes import (
     has,
     heavy,
     negated,
+    nullable,
     one_of,
     optional,
     repeat,
@@ -39,6 +40,7 @@ from .nodes import (
     union,
     without,
 )
+from .parse import parse
 from .prune import pruned
 from .text import text
 
@@ -74,8 +76,10 @@ __all__ = [
     "lark",
     "matches",
     "negated",
+    "nullable",
     "one_of",
     "optional",
+    "parse",
     "pruned",
     "repeat",
     "seq",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -135,6 +135,11 @@ def repeat(node: Node, least: int = 0, most: int | None = None) -> Node:
         return EMPTY
     if node == NOTHING:
         return NOTHING if least else EMPTY
+    if isinstance(node, Alt) and EMPTY in node.choices:
+        return repeat(alt(*(each for each in node.choices if each != EMPTY)), 0, most)
+    if isinstance(node, Repeat) and node.least <= 1 and (node.least == 0 or node.most is None):
+        together = None if most is None or node.most is None else most * node.most
+        return repeat(node.node, min(node.least, least), together)
     return node if least == most == 1 else Repeat(node, least, most)
 
 
@@ -217,6 +222,23 @@ def has(node: Node, *kinds: type) -> bool:
             return True
         todo.extend(children(found))
     return False
+
+
+def nullable(node: Node, empty: Container[str] = ()) -> bool:
+    """Whether a node matches no text at all, too, when the rules named `empty` do."""
+    match node:
+        case Ref(rule):
+            return rule in empty
+        case Lit(text):
+            return not text
+        case Repeat(inner, least):
+            return least == 0 or nullable(inner, empty)
+        case Not(inner):
+            return not nullable(inner, empty)
+        case Seq(()):
+            return True
+    inside = [nullable(inner, empty) for inner in children(node)]
+    return any(inside) if isinstance(node, Alt) else bool(inside) and all(inside)
 
 
 def conditions(node: Node) -> int:

@@ -25,7 +25,9 @@ from .nodes import (
     Seq,
     Token,
     alt,
+    children,
     has,
+    nullable,
     repeat,
     seq,
 )
@@ -103,10 +105,15 @@ class _Writer:
         return self.bare(node) if isinstance(_inner(node), Seq | Repeat) else self.grouped(node)
 
     def repeated(self, node: Repeat) -> str:
+        if endless(node):
+            return self.states_alone(node)
         if max(node.least, node.most or 0) > BLOCK:
             return self.grouped(seq(*self.blocks(node.node, node.least, node.most)))
         inner = node.node
-        if max(node.least, node.most or 0) > FEW and not isinstance(inner, Ref | Chars | Lit):
+        times = max(node.least, node.most or 0)
+        if not isinstance(inner, Ref | Chars | Lit) and (
+            times > FEW or (times > 1 and has(inner, Repeat))
+        ):
             inner = self.named(inner, inner)
         return self.grouped(inner) + suffix(node.least, node.most)
 
@@ -114,7 +121,7 @@ class _Writer:
         return self.bare(node.node)
 
     def quoted(self, node: Quoted) -> str:
-        if has(node.node, And, Not, Machine):
+        if has(node.node, And, Not, Machine) or endless(node.node):
             rest = self.states(node.node, Lit('"'), self.spelled)
             return self.bare(seq(Lit('"'), rest))
         return self.bare(seq(Lit('"'), self.spellings(node.node), Lit('"')))
@@ -202,6 +209,12 @@ def _state(
     """What an automaton reads next, and the end where it may stop."""
     steps = [seq(spell(chars), Ref(names[to])) for to, chars in machine.steps(state)]
     return alt(*steps, *([end] if state in machine.final else []))
+
+
+def endless(node: Node) -> bool:
+    """Whether something is repeated without limit that may be empty: llama.cpp refuses that."""
+    here = isinstance(node, Repeat) and node.most is None and nullable(node.node)
+    return here or any(map(endless, children(node)))
 
 
 def suffix(least: int, most: int | None) -> str:

@@ -66,14 +66,24 @@ def for_schema(schema: Schema | bool) -> Grammar:
 
 def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
     """The grammar of one JSON value, and what became of each keyword."""
-    rules: dict[str, Node] = {}
-    comments: dict[str, str] = {}
     solver = Solver(read(schema))
-    Writer(solver, rules, comments).write("root", "", closed=False)
-    grammar = pruned(Grammar(rules | shared(rules), comments))
+    grammar = _value(solver, free=True)
+    if len(grammar.rules) > LARGE:
+        grammar = _value(solver, free=False)
     if grammar.rules["root"] == NOTHING:
         raise Unsatisfiable("Nothing can match the schema.")
     return grammar, tuple(entries("", solver))
+
+
+def _value(solver: Solver, free: bool) -> Grammar:
+    rules: dict[str, Node] = {}
+    comments: dict[str, str] = {}
+    Writer(solver, rules, comments, free).write("root", "", closed=False)
+    return pruned(Grammar(rules | shared(rules), comments))
+
+
+LARGE = 3000
+"""Rules of one value, beyond which all properties come in their order."""
 
 
 @lru_cache(maxsize=2048)

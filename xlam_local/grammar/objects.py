@@ -50,7 +50,7 @@ def object_(writer: Writer, shape: Objects, rule: str) -> Node:
     if extras and shape.least > 1:
         writer.unsure("minProperties", "a name could be written twice and count once")
     counted = shape.least > sum(needed for needed, _ in pairs) or shape.most is not None
-    free = not writer.closed and len(pairs) <= FREE
+    free = writer.free_order and len(pairs) <= FREE
     if not counted and not extras and _leading(pairs) <= LEADING and not (free and pairs[1:]):
         return seq(token("{"), _members(pairs), token("}"))
     if not pairs and len(extras) > 0:

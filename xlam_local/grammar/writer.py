@@ -56,7 +56,13 @@ Steps = Callable[[State], Iterable[tuple[Node | None, State]]]
 class Writer:
     """Writes the rules for the schemas of one document."""
 
-    def __init__(self, solver: Solver, rules: dict[str, Node], comments: dict[str, str]) -> None:
+    def __init__(
+        self,
+        solver: Solver,
+        rules: dict[str, Node],
+        comments: dict[str, str],
+        free: bool = False,
+    ) -> None:
         self.solver = solver
         self.rules = rules
         self.comments = comments
@@ -65,6 +71,8 @@ class Writer:
         self.title = ""
         self.prefix = "value"
         self.closed = False
+        self.free_order = free
+        """A few properties may come in any order."""
         self.pointed = False
         """Whole numbers may end in a point and zeros."""
         self.goal = FREE
