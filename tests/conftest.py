@@ -11,6 +11,17 @@ from .resources import get
 from .tiny import VOCABULARIES, tiny
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--calls", type=int, default=1, help="Random calls for each set of tools.")
+
+
+@pytest.fixture(scope="session")
+def each(request: pytest.FixtureRequest) -> int:
+    """How many random calls are written for each set of tools."""
+    count: int = request.config.getoption("--calls")
+    return count
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test has folders of its own, and reaches no other."""

@@ -24,9 +24,9 @@ def tiny(architecture: str, name: str = "xLAM-2-tiny") -> Path:
     return path
 
 
-def write(path: Path, architecture: str, name: str) -> None:
-    """Write the model to `path`."""
-    writer = GGUFWriter(path, architecture)
+def write(path: Path, architecture: str, name: str, written_as: str = "") -> None:
+    """Write the model to `path`; `written_as` is what its header says it is."""
+    writer = GGUFWriter(path, written_as or architecture)
     writer.add_name(name)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
