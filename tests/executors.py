@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -73,7 +74,10 @@ def vocabulary(name: str = "qwen2") -> Vocabulary:
 
 @lru_cache(maxsize=2)
 def tokenizer(name: str = "qwen2") -> LLTokenizer:
-    return lltokenizer_from_vocab(vocabulary(name).vocab)
+    with warnings.catch_warnings():
+        # llguidance uses a name of llama-cpp-python's that is going away.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return lltokenizer_from_vocab(vocabulary(name).vocab)
 
 
 class Refusal(Exception):

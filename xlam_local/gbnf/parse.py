@@ -198,8 +198,8 @@ class _Reader:
             if last < first:
                 self.fail(f"the range from {first!r} to {last!r} is out of order")
             spans.append((ord(first), ord(last)))
-        inside = union(spans)
-        return negated(inside) if negative else inside if spans else Alt(())
+        inside = negated(union(spans)) if negative else union(spans)
+        return inside if inside.ranges else Alt(())
 
     def anything(self) -> Node:
         self.expect(".")

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from ..errors import SchemaError, Unsatisfiable
 from ..gbnf import NOTHING, Grammar, Node, pruned
@@ -28,10 +27,13 @@ class Offer:
     report: tuple[Entry, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """The rules for one tool's arguments, or why there are none."""
 
+    tool: str
+    name: str
+    """The first of its rules."""
     rules: tuple[tuple[str, Node], ...]
     comments: tuple[tuple[str, str], ...]
     report: tuple[Entry, ...]
@@ -41,22 +43,32 @@ class Part:
 def for_turn(tools: Sequence[Tool], choice: str = "auto", parallel: bool = True) -> Offer:
     """The grammar of a reply: "auto", "required", "none", or calls to the one tool named."""
     wanted = [tool for tool in tools if choice in ("auto", "required", tool.name)]
-    names = named(tool.name for tool in wanted)
-    parts = [
-        (tool, name, _part(tool.name, name, json.dumps(tool.parameters)))
-        for tool, name in zip(wanted, names, strict=True)
-    ]
-    report = tuple(entry for _, _, part in parts for entry in part.report)
-    offered = [(tool, name) for tool, name, part in parts if not part.refused]
-    if not offered:
-        return Offer(Grammar({"root": reply.root("none", parallel)}), (), report)
-    rules: dict[str, Node] = {"root": reply.root(choice, parallel), "call": reply.call(offered)}
+    parts = _parts(tuple((tool.name, json.dumps(tool.parameters)) for tool in wanted))
+    offered = tuple(tool for tool, part in zip(wanted, parts, strict=True) if not part.refused)
+    report = tuple(entry for part in parts for entry in part.report)
+    return Offer(_grammar(parts, choice if offered else "none", parallel), offered, report)
+
+
+@lru_cache(maxsize=64)
+def _grammar(parts: tuple[Part, ...], choice: str, parallel: bool) -> Grammar:
+    """The grammar of a reply that may call tools."""
+    rules: dict[str, Node] = {"root": reply.root(choice, parallel)}
+    if choice != "none":
+        rules["call"] = reply.call({part.tool: part.name for part in parts if not part.refused})
     comments: dict[str, str] = {}
-    for _, _, part in parts:
+    for part in parts:
         rules.update(part.rules)
         comments.update(part.comments)
-    grammar = pruned(Grammar(rules | shared(rules), comments))
-    return Offer(grammar, tuple(tool for tool, _ in offered), report)
+    return pruned(Grammar(rules | shared(rules), comments))
+
+
+@lru_cache(maxsize=64)
+def _parts(tools: tuple[tuple[str, str], ...]) -> tuple[Part, ...]:
+    """The rules for each of some tools, by their names and parameters."""
+    names = named(tool for tool, _ in tools)
+    return tuple(
+        _part(tool, name, schema) for (tool, schema), name in zip(tools, names, strict=True)
+    )
 
 
 def for_schema(schema: Schema | bool) -> Grammar:
@@ -92,18 +104,13 @@ def _part(tool: str, name: str, parameters: str) -> Part:
     rules: dict[str, Node] = {}
     comments: dict[str, str] = {}
     try:
-        solver = Solver(read(_arguments(json.loads(parameters)), formats=True))
+        solver = Solver(read(json.loads(parameters), formats=True))
         Writer(solver, rules, comments).write(name, tool, closed=True)
         if pruned(Grammar(rules | shared(rules))).rules[name] == NOTHING:
             raise Unsatisfiable("No arguments can match the schema.")
     except (SchemaError, RecursionError) as error:
         why = str(error) if isinstance(error, SchemaError) else "The schema is nested too deeply."
-        return Part((), (), (Entry(tool, "", "", "refused", why),), why)
-    return Part(tuple(rules.items()), tuple(comments.items()), tuple(entries(tool, solver)))
-
-
-def _arguments(parameters: Any) -> Any:
-    """The schema of a call's arguments, which always are an object."""
-    if isinstance(parameters, dict) and "type" not in parameters and "$ref" not in parameters:
-        return {"type": "object", **parameters}
-    return parameters
+        return Part(tool, name, (), (), (Entry(tool, "", "", "refused", why),), why)
+    return Part(
+        tool, name, tuple(rules.items()), tuple(comments.items()), tuple(entries(tool, solver))
+    )

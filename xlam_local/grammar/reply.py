@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ..gbnf import (
     Chars,
@@ -17,7 +17,6 @@ from ..gbnf import (
     token,
     without,
 )
-from ..types import Tool
 from .scalars import written
 
 OPENING = '[{"name": "'
@@ -42,8 +41,11 @@ def root(choice: str, parallel: bool) -> Node:
             return seq(token(OPENING), calls)
 
 
-def call(rules: Sequence[tuple[Tool, str]]) -> Node:
-    """What comes after an opening: a tool's name and its arguments."""
+def call(rules: Mapping[str, str]) -> Node:
+    """What comes after an opening: a tool's name, and the rule for its arguments."""
     return alt(
-        *(seq(token(written(tool.name)[1:]), token(ARGUMENTS), Ref(rule)) for tool, rule in rules)
+        *(
+            seq(token(written(tool)[1:]), token(ARGUMENTS), Ref(rule))
+            for tool, rule in rules.items()
+        )
     )

@@ -80,7 +80,8 @@ class Writer:
     def write(self, name: str, title: str, closed: bool) -> None:
         """Write the rule for the document's root, and all rules that it needs.
 
-        Closed objects hold no property that no schema names.
+        Closed: the root is the object of a call's arguments, and objects hold no property that
+        no schema names.
         """
         self.prefix, self.title, self.closed = name, title, closed
         self.pointed = self.solver.document.pointed and not closed
@@ -130,7 +131,8 @@ class Writer:
         """What fits a goal."""
         self.goal = goal
         kinds = self.solver.kinds(goal).shapes
-        return alt(*(KINDS[name](self, kinds[name], rule) for name in ALL if name in kinds))
+        names = ["object"] if self.closed and rule == self.prefix else ALL
+        return alt(*(KINDS[name](self, kinds[name], rule) for name in names if name in kinds))
 
     def constants(self, shapes: tuple[Shape, ...], rule: str) -> Node:
         """Values without any structure to decide on."""
@@ -147,7 +149,7 @@ class Writer:
             return self.digits(node) if has(node, Machine) else Token(node)
         except TooLarge:
             self.unsure("multipleOf", "so many remainders are not told apart")
-            loose = (_loose(shape) for shape in shapes)
+            loose = [_loose(shape) for shape in shapes]
             return Token(alt(*(self.number(shape) for shape in loose)))
 
     def number(self, shape: Shape) -> Node:
@@ -161,7 +163,7 @@ class Writer:
             return numbers.number(shape, self.pointed)
         except TooLarge:
             self.unsure("multipleOf", "so many remainders are not told apart")
-            return numbers.number(_loose(shape), self.pointed)
+            return numbers.number(_whole(shape), self.pointed)
 
     def digits(self, node: Node) -> Node:
         """A reference to rules of single characters for what a node matches."""
@@ -298,9 +300,12 @@ class Writer:
 
 
 def _loose(shape: Shape) -> Shape:
-    """The shape without a grid, but that of whole numbers."""
-    if not isinstance(shape, Numbers):
-        return shape
+    """The shape without a grid."""
+    return _whole(shape) if isinstance(shape, Numbers) else shape
+
+
+def _whole(shape: Numbers) -> Numbers:
+    """The numbers without a grid, but that of whole numbers."""
     whole = shape.step is not None and shape.step.denominator == 1
     return replace(shape, step=exactly(1) if whole else None, off=())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import SchemaError
-from .dialect import NAMED, ONE, SEVERAL, former, modern
+from .dialect import KINDS, NAMED, ONE, SEVERAL, former, modern
 from .references import Place, Resources
 
 DEPTH = 100
@@ -147,6 +147,10 @@ def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
+def _types(value: Any) -> bool:
+    return _names(value) and set(value) <= {*KINDS, "integer"}
+
+
 def _lists_of_names(value: Any) -> bool:
     return isinstance(value, Mapping) and all(map(_names, value.values()))
 
@@ -171,7 +175,7 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "required": (_names, "a list of names"),
     "dependentRequired": (_lists_of_names, "an object of lists of names"),
-    "type": (_names, "a type's name or a list of such names"),
+    "type": (_types, "a type's name or a list of such names"),
     "enum": (lambda value: isinstance(value, list), "a list of values"),
     "pattern": (lambda value: isinstance(value, str), "a string"),
     "uniqueItems": (lambda value: isinstance(value, bool), "true or false"),

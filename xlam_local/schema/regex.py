@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import XlamError
-from ..gbnf import ANY, Alt, Chars, Lit, Node, Repeat, Seq, chars, common, negated, one_of, union
+from ..gbnf import ANY, EMPTY, Alt, Chars, Lit, Node, Repeat, Seq, chars, common, negated, one_of, union
 
 
 class PatternError(XlamError):
@@ -216,7 +216,9 @@ class _Parser:
         least, most = bounds
         if most is not None and most < least:
             raise self.error("the numbers in curly brackets are out of order")
-        return self.quantified(loop(atom, least, most))
+        if self.bounds() is not None:
+            raise self.error("there is nothing to repeat")
+        return loop(atom, least, most)
 
     def bounds(self) -> tuple[int, int | None] | None:
         for sign, bounds in SIGNS.items():
@@ -334,6 +336,7 @@ def plain(regex: Regex) -> bool:
 
 def chain(parts: list[Regex]) -> Regex:
     """Parts one after the other."""
+    parts = [part for part in parts if part != EMPTY]
     if len(parts) == 1:
         return parts[0]
     nodes = [part for part in parts if isinstance(part, NODES)]

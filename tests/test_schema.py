@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conformance import lines
+from xlam_local.errors import SchemaError
+from xlam_local.gbnf import automaton, matches
+from xlam_local.schema import Solver, normal, problems, read
+from xlam_local.schema.arrays import same
+from xlam_local.schema.formats import shape as format_shape
+from xlam_local.schema.language import language
+from xlam_local.schema.regex import PatternError
+from xlam_local.schema.strings import holds
+
+# ------------------------------------------------------------------------------------ patterns
+
+FOLLOWED = [
+    *("^abc$", "abc", "^a", "b$", "^$", "", "^[^a]", "a|^b|c$", r"^\w+-?$", "(^|x)a", "^a{2}"),
+    *("b{1,2}$", "^a$|^b$", "a||b", "(a|^)b$", "$", "^", "a+?b*", "^(?:ab){2,}$", "[^abc]"),
+    *(r"^(?!ab)[a-c]+$", r"^(?=.*a)(?=.*b)[abc]{2,3}$", "^((?!ab).)*$", "a(?!b)", "(?=a)b"),
+    *("a(?=b|c$)", "(?!a)", r"\bab\b", r"\Bb", r"\b", r"^[a-b]*\bc", "^(a|b)*c?$", "(?i)^AB$"),
+    *("(?P<name>a)b", "(?<name>a)b", r"^[\w-]+$", r"[a\-c]", r"^\x61\u0062$", r"^.{2,3}$", "^{a"),
+]
+WORDS = ["".join(word) for size in range(5) for word in itertools.product("abcx- ", repeat=size)]
+
+
+@pytest.mark.parametrize("pattern", FOLLOWED)
+def test_a_pattern_finds_what_pythons_finds(pattern: str) -> None:
+    node = language(pattern)
+    machine = automaton(node)
+    python = re.compile(re.sub(r"\(\?<(?=\w)", "(?P<", pattern))
+    for word in WORDS:
+        assert matches(node, word) == machine.matches(word) == bool(python.search(word)), word
+
+
+@pytest.mark.parametrize(
+    ("pattern", "inside", "outside"),
+    [
+        (r"^\d$", "7", "٧"),
+        (r"^\s$", "\ufeff", "\x1c"),
+        (r"^\p{L}+$", "éß漢", "a1"),
+        (r"^\P{Lu}$", "a", "A"),
+        (r"^\u{1F600}$", "😀", "x"),
+        (r"^\ud83d\ude00$", "😀", "x"),
+        (r"^\cJ\t\0[\b]$", "\n\t\0\b", "J"),
+        (r"^[\d\-x]$", "-", "\\"),
+        (r"^[\w-.]$", ".", "!"),
+        (r"^.$", "\x85", "\u2028"),
+        (r"^\/\_\q$", "/_q", "x"),
+    ],
+)
+def test_patterns_are_read_as_ecmascript_reads_them(
+    pattern: str, inside: str, outside: str
+) -> None:
+    assert matches(language(pattern), inside)
+    assert not matches(language(pattern), outside)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(", ")", "[a", "a**", "*", "[b-a]", "a{3,1}", "\\", "(?<n", r"\u{110000}", r"\p{Nix}"),
+        *(r"(a)\1", "(?<=a)b", "(?<!a)b", "a++", "(?s)a", "((a{1,999}){1,999}){1,999}"),
+        *(r"(a|b)*\bc", "(?:a*^b)", "^(?:a|b(?!c))+$"),
+    ],
+)
+def test_a_pattern_that_cannot_be_followed_says_so(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        language(pattern)
+
+
+FORMATS: dict[str, tuple[list[str], list[str]]] = {
+    "date": (["2024-02-29", "2000-02-29", "1999-12-31"], ["2023-02-29", "1900-02-29", "2024-4-1"]),
+    "time": (
+        ["23:59:60Z", "08:30:06.28Z", "08:30:06+01:00"],
+        ["24:00:00Z", "12:00:00", "8:30:06Z"],
+    ),
+    "date-time": (["2024-02-29T23:59:59Z", "1990-12-31t23:59:60z"], ["2024-02-29 23:59:59Z"]),
+    "duration": (["P4DT12H30M5S", "P2W", "PT1M"], ["P", "PT", "P1D2H", "P2D1Y", "1D"]),
+    "email": (["joe.bloggs@example.com", '"a b"@x.org', "a@[127.0.0.1]"], ["joe", "a..b@x", "@x"]),
+    "hostname": (["a", "www.example.com", "a-b.c"], ["-a", "a_b", "a..b", "a" * 64, "a." * 130]),
+    "ipv4": (["127.0.0.1", "255.255.255.255"], ["256.0.0.1", "1.2.3", "01.2.3.4"]),
+    "ipv6": (
+        ["::1", "1:2:3:4:5:6:7:8", "::ffff:1.2.3.4", "1::8"],
+        ["1:2", ":::", "12345::", "1::2::3"],
+    ),
+    "uuid": (["2eb8aa08-aa98-11ea-b4aa-73b441d16380"], ["2eb8aa08aa9811eab4aa73b441d16380"]),
+    "uri": (["http://a.b/c?d=e#f", "urn:x:y", "mailto:a@b"], ["/relative", "http:// a", "a b"]),
+    "uri-reference": (["/a/b", "//x", "", "#f"], ["\\a", "a b", "http://a/%zz"]),
+    "json-pointer": (["", "/a/~0~1"], ["a", "/~2"]),
+    "relative-json-pointer": (["0", "1/a", "2#"], ["-1", "01", "/a"]),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_are_followed(name: str) -> None:
+    right, wrong = FORMATS[name]
+    shape = format_shape(name)
+    assert shape is not None
+    assert [word for word in right if not holds(shape, word)] == []
+    assert [word for word in wrong if holds(shape, word)] == []
+
+
+# -------------------------------------------------------------------------------- the normal form
+
+numbers = st.sampled_from([-3, -1, 0, 1, 2, 4, 6, 0.5, 2.5, 1.0])
+scalars = st.one_of(st.none(), st.booleans(), numbers, st.sampled_from(["", "a", "ab", "b", "aab"]))
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", "b", "ab", "c"]), inner, max_size=3),
+    ),
+    max_leaves=5,
+)
+KINDS = ["null", "boolean", "integer", "number", "string", "array", "object"]
+counts = st.integers(0, 3)
+leaves = st.one_of(
+    st.sampled_from([True, False, {}]),
+    st.builds(lambda kind: {"type": kind}, st.sampled_from(KINDS)),
+    st.builds(lambda kinds: {"type": kinds}, st.lists(st.sampled_from(KINDS), max_size=3)),
+    st.builds(lambda found: {"enum": found}, st.lists(values, min_size=1, max_size=3)),
+    st.builds(lambda found: {"const": found}, values),
+    st.builds(
+        lambda keyword, limit: {keyword: limit},
+        st.sampled_from(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]),
+        numbers,
+    ),
+    st.builds(lambda step: {"multipleOf": step}, st.sampled_from([1, 2, 3, 0.5, 1.5])),
+    st.builds(
+        lambda keyword, count: {keyword: count},
+        st.sampled_from(
+            ["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"]
+        ),
+        counts,
+    ),
+    st.builds(
+        lambda pattern: {"pattern": pattern}, st.sampled_from(["^a", "b$", "^a*$", "ab", "^(?!a)"])
+    ),
+    st.builds(lambda names: {"required": names}, st.lists(st.sampled_from("abc"), max_size=2)),
+    st.just({"uniqueItems": True}),
+    st.just({"dependentRequired": {"a": ["b"]}}),
+)
+
+
+def grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(inner, min_size=1, max_size=3)
+    named = st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=2)
+    return st.one_of(
+        st.builds(
+            lambda keyword, schemas: {keyword: schemas},
+            st.sampled_from(["allOf", "anyOf", "oneOf", "prefixItems"]),
+            several,
+        ),
+        st.builds(
+            lambda keyword, schema: {keyword: schema},
+            st.sampled_from(["not", "items", "contains", "additionalProperties", "propertyNames"]),
+            inner,
+        ),
+        st.builds(lambda schemas: {"properties": schemas}, named),
+        st.builds(lambda schema: {"patternProperties": {"^a": schema}}, inner),
+        st.builds(lambda schema: {"dependentSchemas": {"a": schema}}, inner),
+        st.builds(lambda a, b, c: {"if": a, "then": b, "else": c}, inner, inner, inner),
+        st.builds(
+            lambda a, b: {**a, **b} if isinstance(a, dict) and isinstance(b, dict) else a,
+            inner,
+            inner,
+        ),
+    )
+
+
+schemas = st.recursive(leaves, grown, max_leaves=6)
+
+
+@settings(deadline=None, max_examples=300)
+@given(schemas, st.lists(values, min_size=1, max_size=6))
+def test_the_normal_form_accepts_what_the_schema_accepts(schema: Any, candidates: Any) -> None:
+    document = read(schema)
+    solver = Solver(document)
+    goal = frozenset({document.root})
+    exact = solver.kinds(goal).exact
+    validator = jsonschema.Draft202012Validator(schema)
+    for value in candidates:
+        valid, fits = validator.is_valid(value), solver.fits(goal, value)
+        assert fits or not valid
+        if exact and not solver.notes:
+            assert fits == valid
+        assert (problems(value, schema) == []) == valid
+
+
+def test_references_may_be_recursive() -> None:
+    schema = {
+        "$ref": "#/$defs/tree",
+        "$defs": {"tree": {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}}}},
+    }
+    document = read(schema)
+    solver = Solver(document)
+    goal = frozenset({document.root})
+    assert solver.fits(goal, {"left": {"left": {}}})
+    assert not solver.fits(goal, {"left": {"left": 1}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"$ref": "#"}, "refers to itself without an end"),
+        ({"$ref": "#/nowhere"}, "there is nothing at '#/nowhere'"),
+        ({"$ref": "https://example.org/x"}, "nothing is fetched over the network"),
+        ({"type": 5}, "/type: this has to be a type's name or a list of such names."),
+        ({"type": "blob"}, "/type: this has to be a type's name or a list of such names."),
+        (
+            {"properties": {"a": {"minimum": "1"}}},
+            "/properties/a/minimum: this has to be a number.",
+        ),
+        ({"properties": {"a": 5}}, "/properties/a: a schema is an object, not 5."),
+        ({"enum": "x"}, "/enum: this has to be a list of values."),
+        ({"multipleOf": 0}, "/multipleOf: this has to be a number above zero."),
+        ({"anyOf": {}}, "/anyOf: this has to be a list of schemas."),
+        ({"properties": []}, "/properties: this has to be an object of schemas."),
+        ({"$ref": 7}, "/$ref: this has to be a string."),
+    ],
+)
+def test_a_schema_that_cannot_be_read_says_where(schema: Any, said: str) -> None:
+    document = None
+    with pytest.raises(SchemaError, match=re.escape(said)):
+        document = read(schema)
+        Solver(document).kinds(frozenset({document.root}))
+
+
+def test_deep_and_wide_schemas_are_refused_in_a_sentence() -> None:
+    deep: Any = {}
+    for _ in range(500):
+        deep = {"items": deep}
+    with pytest.raises(SchemaError, match="nested more than"):
+        read(deep)
+
+
+DIALECTS: list[tuple[Any, Any, Any]] = [
+    ({"type": "dict", "properties": {"x": {"type": "float"}}}, {"x": 1.5}, {"x": "a"}),
+    ({"type": "tuple", "items": {"type": "String"}}, ["a"], [1]),
+    ({"type": "any"}, {"x": 1}, None),
+    ({"type": "HashMap"}, {}, []),
+    ({"type": "string", "nullable": True, "enum": ["a"]}, None, "b"),
+    ({"minimum": 1, "exclusiveMinimum": True}, 2, 1),
+    ({"items": [{"type": "string"}], "additionalItems": False}, ["a"], ["a", 1]),
+    ({"dependencies": {"a": ["b"], "c": {"required": ["d"]}}}, {"a": 1, "b": 1}, {"c": 1}),
+    ({"divisibleBy": 3}, 6, 7),
+    ({"type": "object", "required": True}, {}, []),
+    ({"id": "#here", "not": {"$ref": "#there"}, "definitions": {"x": {"id": "#there"}}}, None, 1),
+    ({"$ref": "#x", "$defs": {"a": {"$anchor": "x", "type": "null"}}}, None, 1),
+]
+
+
+@pytest.mark.parametrize(("schema", "right", "wrong"), DIALECTS)
+def test_every_dialect_has_the_same_normal_form(schema: Any, right: Any, wrong: Any) -> None:
+    if "not" not in schema:
+        assert problems(right, schema) == []
+    if wrong is not None:
+        assert problems(wrong, schema)
+    assert set(normal(schema)) == {"$ref", "$defs"}
+
+
+def test_problems_are_sentences_with_pointers() -> None:
+    schema = {
+        "properties": {"a/b": {"items": {"pattern": "^x"}}, "d": {"format": "date"}},
+        "patternProperties": {"^n": {"multipleOf": 0.1}},
+    }
+    assert problems({"a/b": ["y"], "d": "x", "n": 0.25}, schema) == [
+        "/a~1b/0: 'y' does not match '^x'.",
+        "/d: 'x' is not a date.",
+        "/n: 0.25 is not a multiple of 0.1.",
+    ]
+    assert problems({"n": 0.3}, schema) == []
+    assert problems("x" * 400, {"type": "null"})[0].endswith("….")
+    assert problems("aba", {"pattern": r"^(.)b\1$"}) == []
+
+
+def test_formats_are_annotations_where_the_draft_says_so() -> None:
+    newest = {"$schema": "https://json-schema.org/draft/2020-12/schema", "format": "date"}
+    assert problems("x", newest) == []
+    assert problems("x", {"format": "date"})
+    assert problems("x", {"format": "unheard-of"}) == []
+
+
+def test_equal_values_are_found_in_all_kinds() -> None:
+    assert same([1, {"a": None}], [1.0, {"a": None}])
+    assert not same([True], [1])
+    assert not same({"a": 1}, {"b": 1})
+    assert not same([1], [1, 2])
+
+
+def test_lines_are_read_packed_and_plain(tmp_path: Any) -> None:
+    plain = tmp_path / "x.jsonl"
+    plain.write_text('{"a": 1}\n\n{"b": "\u2028"}\n', encoding="utf-8")
+    assert lines(plain) == [{"a": 1}, {"b": "\u2028"}]
