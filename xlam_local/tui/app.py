@@ -131,10 +131,10 @@ class XlamApp(App[None]):
         try:
             with closing(session.send(text)) as events:
                 for event in events:
-                    if worker.is_cancelled:
+                    self.post_message(Happened(event))
+                    if worker.is_cancelled and not isinstance(event, Done):
                         self.post_message(Happened(Done("cancelled")))
                         return
-                    self.post_message(Happened(event))
         except XlamError as error:
             self.post_message(Failed(error))
 
@@ -208,21 +208,20 @@ class XlamApp(App[None]):
     async def finish(self, done: Done) -> None:
         """Say how the turn ended, and what it took."""
         self.turn = self.answer = self.writing = None
-        if error := ending(done.reason):
-            await self.show(Note(str(error), "error"))
+        speed = f"{done.usage.reply_tokens} tokens at {done.usage.decode_speed:.0f} a second"
+        self.status(f"Ready · {speed} · {done.usage.prompt_tokens} read")
         if done.reason == "cancelled":
-            await self.show(Note("Cancelled."))
             self.status("Ready")
-        else:
-            speed = f"{done.usage.reply_tokens} tokens at {done.usage.decode_speed:.0f} a second"
-            self.status(f"Ready · {speed} · {done.usage.prompt_tokens} read")
+            await self.show(Note("Cancelled."))
+        elif error := ending(done.reason):
+            await self.show(Note(str(error), "error"))
 
     @on(Failed)
     async def failed(self, message: Failed) -> None:
         """Show an error as a line of the conversation."""
         self.turn = self.answer = self.writing = None
-        await self.show(Note(str(message.error), "error"))
         self.status("Ready" if self.session else "No model")
+        await self.show(Note(str(message.error), "error"))
 
     async def show(self, widget: Widget) -> None:
         """Add to the conversation."""
