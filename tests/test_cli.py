@@ -39,9 +39,7 @@ def test_what_needs_no_model_loads_nothing_heavy(arguments: list[str]) -> None:
         "import sys; from xlam_local.cli import run_command; "
         f"run_command({arguments!r}); print(*sorted(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & set(done.stderr.split())
     assert done.stdout or arguments[-1] == "list"
 

@@ -108,8 +108,7 @@ def test_words_from_outside_are_never_special(said: str, form: Format) -> None:
     plain = prompt.render([System("x"), User("x"), Result(CALL, "x")], [tool], form)
     specials = [piece.text for piece in rendered if piece.special]
     assert specials == [piece.text for piece in plain if piece.special]
-    said_by_user = [piece.text for piece in rendered if not piece.special][2 if form == QWEN else 0 :]
-    assert said.strip() in "".join(said_by_user)
+    assert said.strip() in "".join(piece.text for piece in rendered if not piece.special)
 
 
 def test_neighbouring_plain_pieces_are_one_so_that_tokens_fall_as_in_training() -> None:
@@ -158,7 +157,8 @@ STRICT = (
 
 
 def test_a_template_that_knows_no_system_and_no_tools_still_hears_everything() -> None:
-    said = [System("Be brief."), User("Weather?"), Calls((CALL,)), Result(CALL, "sunny")]
+    said: list[Message] = [System("Be brief."), User("Weather?"), Calls((CALL,))]
+    said.append(Result(CALL, "sunny"))
     written = prompt.text(prompt.render(said, [WEATHER], Template(STRICT, ())))
     assert written.startswith("[user] Be brief.")
     assert written.endswith("[user] sunny\n")

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from xlam_local.errors import ReplyError
 from xlam_local.reply import ReplyReader, read
 from xlam_local.types import Answer, CallDelta, Calls, Delta, Reply, ToolCall
 
-ADD = {"name": "add", "arguments": {"a": 2, "b": [1, None]}}
+ADD: dict[str, Any] = {"name": "add", "arguments": {"a": 2, "b": [1, None]}}
 HI = {"name": "say/hi.now", "arguments": {}}
 CALL = ToolCall("call_0", "add", {"a": 2, "b": [1, None]})
 
@@ -104,13 +105,9 @@ def test_what_was_held_back_and_is_no_call_comes_at_the_end() -> None:
     assert reply == Answer("See [{")
 
 
-TEXTS = st.lists(
-    st.sampled_from(
-        ["Hi ", "[", "{", '"name": "', '"na', "```", "json\n", "`", "<tool_call>", "<to", "]", "é"]
-        + [json.dumps(ADD), json.dumps([ADD, HI]), json.dumps([HI], indent=1), "; ", "\n", ", "]
-    ),
-    max_size=8,
-).map("".join)
+WORDS = ["Hi ", "[", "{", '"name": "', '"na', "```", "json\n", "`", "<tool_call>", "<to", "]", "é"]
+CALLS = [json.dumps(ADD), json.dumps([ADD, HI]), json.dumps([HI], indent=1), "; ", "\n", ", "]
+TEXTS = st.lists(st.sampled_from([*WORDS, *CALLS]), max_size=8).map("".join)
 
 
 @given(TEXTS, st.data())

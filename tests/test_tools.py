@@ -160,7 +160,7 @@ def test_time_is_told_for_cities_and_zones(tools: dict[str, Tool]) -> None:
 
 
 def test_a_place_that_is_not_known_gets_the_nearest(tools: dict[str, Tool]) -> None:
-    with pytest.raises(ToolError, match="Do you mean .*Europe/Paris"):
+    with pytest.raises(ToolError, match=r"Do you mean .*Europe/Paris"):
         run(tools["current_time"], place="Europe/Pariss")
     with pytest.raises(ToolError, match=r"no time zone '../x'\.$"):
         run(tools["current_time"], place="../x")
@@ -238,9 +238,7 @@ def test_tools_are_loaded_from_a_file(tmp_path: Path) -> None:
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_file_that_is_no_file_of_tools_is_told(
-    tmp_path: Path, content: bytes, told: str
-) -> None:
+def test_a_file_that_is_no_file_of_tools_is_told(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "tools.json"
     path.write_bytes(content)
     with pytest.raises(ToolFileError, match=told):

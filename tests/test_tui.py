@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -89,16 +90,16 @@ async def test_a_tool_that_writes_runs_when_the_user_says_so() -> None:
     assert any(isinstance(m, Result) and m.output == "5" for m in session.messages)
 
 
-async def test_enter_and_escape_refuse() -> None:
-    for key in ("enter", "escape", "n"):
-        session = Session(Scripted(ADD_2_3, ["No."]), [WRITE])
-        app = app_with(session)
-        async with app.run_test() as pilot:
-            await say(pilot, "2 + 3?")
-            await wait_until(pilot, lambda app=app: isinstance(app.screen, Approval))
-            await pilot.press(key)
-            await wait_until(pilot, lambda app=app: ready(app) and app.query(Answered))
-            assert app.query_one(Card).has_class("refused")
+@pytest.mark.parametrize("key", ["enter", "escape", "n"])
+async def test_enter_and_escape_refuse(key: str) -> None:
+    session = Session(Scripted(ADD_2_3, ["No."]), [WRITE])
+    app = app_with(session)
+    async with app.run_test() as pilot:
+        await say(pilot, "2 + 3?")
+        await wait_until(pilot, lambda: isinstance(app.screen, Approval))
+        await pilot.press(key)
+        await wait_until(pilot, lambda: ready(app) and app.query(Answered))
+        assert app.query_one(Card).has_class("refused")
 
 
 async def test_always_asks_no_more() -> None:

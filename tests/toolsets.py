@@ -47,7 +47,9 @@ TOOLSETS: dict[str, tuple[Tool, ...]] = {
         tool("größe-名"),
     ),
     "all optional": (tool("f", {"a": INTEGER, "b": {"type": "boolean"}, "c": SHORT}),),
-    "mixed optional": (tool("f", {"a": INTEGER, "b": INTEGER, "c": INTEGER, "d": SHORT}, "b", "d"),),
+    "mixed optional": (
+        tool("f", {"a": INTEGER, "b": INTEGER, "c": INTEGER, "d": SHORT}, "b", "d"),
+    ),
     "strings": of({"type": "string", "minLength": 3, "maxLength": 5}),
     "integers": of(INTEGER),
     "numbers": of(NUMBER),
@@ -57,9 +59,7 @@ TOOLSETS: dict[str, tuple[Tool, ...]] = {
     "array": of({"type": "array", "items": INTEGER, "minItems": 1, "maxItems": 3}),
     "array of objects": of({"type": "array", "items": POINT, "maxItems": 2}),
     "nested": of({"type": "object", "properties": {"p": POINT, "q": POINT}, "required": ["q"]}),
-    "reference": (
-        tool("f", {"x": {"$ref": "#/$defs/point"}}, "x", **{"$defs": {"point": POINT}}),
-    ),
+    "reference": (tool("f", {"x": {"$ref": "#/$defs/point"}}, "x", **{"$defs": {"point": POINT}}),),
     "recursion": (tool("f", {"x": {"$ref": "#/$defs/tree"}}, "x", **{"$defs": {"tree": TREE}}),),
     "any of": of({"anyOf": [INTEGER, SHORT, {"type": "null"}, POINT]}),
     "several types": of({"type": ["integer", "boolean", "null"]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -125,10 +126,8 @@ def read_text(words: Sequence[str]) -> str:
     """What the user says: the words given, or all of stdin where there are none."""
     if words and words != ("-",):
         return " ".join(words)
-    stream = click.get_text_stream("stdin", encoding="utf-8", errors="replace")
-    if stream.isatty():
+    if sys.stdin.isatty():
         raise click.UsageError("Say what you want, or send it to stdin.")
-    text: str = stream.read().strip()
-    if text:
+    if text := sys.stdin.buffer.read().decode("utf-8", "replace").strip():
         return text
     raise click.UsageError("There is nothing to ask: stdin is empty.")
