@@ -1,10 +1,10 @@
 """Random walks through grammars: what they write is valid, and both executors allow the same.
 
 usage: python -m tests.walks FILE.jsonl[.gz] [--compare] [--vocabulary qwen2|llama-bpe]
-                             [--schemas N] [--strings N] [--seed N]
+                             [--schemas N] [--strings N] [--steps N] [--patience N] [--seed N]
 
-Each schema is a tool's, and each text one call. Tokens are drawn at random out of those that llguidance allows, with a liking for those that bring
-a value to its end. Each text that ends is read as JSON and checked against its schema. With
+Each schema is a tool's, and each text one call. Tokens are drawn at random out of those that
+llguidance allows, with a liking for those that bring a value to its end. Each text that ends is read as JSON and checked against its schema. With
 --compare, llama.cpp's own sampler is asked at each step about every token of the vocabulary;
 special tokens are left out, as are bytes that begin no character: llama.cpp reads UTF-8 leniently.
 """
@@ -34,10 +34,6 @@ from xlam_local.types import Tool
 
 INSIDE = (rb'"[}\]]+', b'"')
 OUTSIDE = (rb"[}\]]+", rb"[\[{][}\]]+", rb"true|null|\d", rb'[,:] ?"?|\W')
-STEPS = 300
-"""Tokens after which a text that has not ended is given up."""
-PATIENT = 25
-"""Tokens after which a walk begins to look for the end."""
 
 
 @lru_cache(maxsize=8)
@@ -91,13 +87,14 @@ def readable(piece: bytes) -> bool:
 
 
 def walk(
-    running: Guidance, rng: random.Random, vocabulary_name: str, beside: Sampler | None
+    running: Guidance, rng: random.Random, options: argparse.Namespace, beside: Sampler | None
 ) -> Iterator[str | int]:
     """The tokens of one random text; a word where the walk ends badly."""
     running.reset()
+    vocabulary_name, patience = options.vocabulary, options.patience
     known, text = plain(vocabulary_name), Text()
     generator = np.random.default_rng(rng.getrandbits(32))
-    for step in range(STEPS):
+    for step in range(options.steps):
         mask = running.mask() & known
         if running.error():
             yield f"error {running.error()[:80]}"
@@ -110,12 +107,12 @@ def walk(
                 pieces = [vocabulary(vocabulary_name).piece(int(t)) for t in tokens]
                 yield f"differ at step {step}: {pieces}, ends {ended}"
                 return
-        if ended and (not mask.any() or rng.random() < 0.3 or step > PATIENT):
+        if ended and (not mask.any() or rng.random() < 0.3 or step > patience):
             return
         if not mask.any():
             yield "stuck"
             return
-        hurried = step > PATIENT or rng.random() < 0.4
+        hurried = step > patience or rng.random() < 0.4
         chosen = text.liked(mask, vocabulary_name) if hurried else mask
         token = int(generator.choice(np.flatnonzero(chosen)))
         text.add(vocabulary(vocabulary_name).piece(token))
@@ -153,7 +150,7 @@ def walked(line: dict[str, Any], options: argparse.Namespace, count: int) -> Ite
     rng = random.Random(f"{options.seed} {name(line)}")
     for _ in range(count):
         beside = Sampler(grammar, options.vocabulary) if options.compare else None
-        tokens = list(walk(running, rng, options.vocabulary, beside))
+        tokens = list(walk(running, rng, options, beside))
         bad = [each for each in tokens if isinstance(each, str)]
         if bad:
             text = b"".join(
@@ -174,6 +171,8 @@ def main() -> None:
     parser.add_argument("--vocabulary", choices=["qwen2", "llama-bpe"], default="qwen2")
     parser.add_argument("--schemas", type=int, default=2000)
     parser.add_argument("--strings", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=300, help="tokens of a text, at most")
+    parser.add_argument("--patience", type=int, default=25, help="tokens before a text may end")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     chosen = lines(options.file)

@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import XlamError
-from ..gbnf import ANY, EMPTY, Alt, Chars, Lit, Node, Repeat, Seq, chars, common, negated, one_of, union
+from ..gbnf import (
+    ANY,
+    EMPTY,
+    Alt,
+    Chars,
+    Lit,
+    Node,
+    Repeat,
+    Seq,
+    chars,
+    common,
+    negated,
+    one_of,
+    union,
+)
 
 
 class PatternError(XlamError):
