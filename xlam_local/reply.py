@@ -13,9 +13,9 @@ from .types import Answer, CallDelta, Calls, Delta, Reply, ToolCall
 
 _KEYS = ("name", "arguments", "parameters")
 _FENCE = r"```\w*\s*|<tool_call>\s*"
-_OPENING = re.compile(rf'(?:{_FENCE})?\[?\s*\{{\s*"(?:{"|".join(_KEYS)})"\s*:')
+_OPENING = re.compile(rf'(?:{_FENCE})?(?:\[\s*)?\{{\s*"(?:{"|".join(_KEYS)})"\s*:')
 """Where the JSON of calls begins, with the fence before it."""
-_OBJECT = re.compile(rf'\[?\s*\{{\s*"(?:{"|".join(_KEYS)})"\s*:')
+_OBJECT = re.compile(rf'(?:\[\s*)?\{{\s*"(?:{"|".join(_KEYS)})"\s*:')
 _MEANT = re.compile(r'\A\s*\[\s*\{\s*"name"\s*:|\{\s*"name"\s*:\s*"[^"]*"\s*,\s*"arguments"\s*:')
 """What nobody writes who does not mean a call."""
 _MARKUP = re.compile(r"```\w*|</?tool_call>")
