@@ -10,10 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from xlam_local import Done, Effect, Rules, Session, tool
 from xlam_local.engine import Engine
 
 from .test_cli import run, tools_file
+
+pytestmark = pytest.mark.model
 
 WEATHER = {
     "name": "get_weather",
