@@ -16,7 +16,7 @@ KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 
 BATCH = 512
 """Tokens that go through the model together while it reads a prompt."""
-PROGRAM = 120 * MIB
+PROGRAM = 70 * MIB
 """What Python and llama.cpp take before a model is loaded."""
 VOCABULARY_ENTRY = 330
 """Bytes that llama.cpp keeps for a token of the vocabulary."""
