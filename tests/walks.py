@@ -4,9 +4,10 @@ usage: python -m tests.walks FILE.jsonl[.gz] [--compare] [--vocabulary qwen2|lla
                              [--schemas N] [--strings N] [--steps N] [--patience N] [--seed N]
 
 Each schema is a tool's, and each text one call. Tokens are drawn at random out of those that
-llguidance allows, with a liking for those that bring a value to its end. Each text that ends is read as JSON and checked against its schema. With
---compare, llama.cpp's own sampler is asked at each step about every token of the vocabulary;
-special tokens are left out, as are bytes that begin no character: llama.cpp reads UTF-8 leniently.
+llguidance allows, with a liking for those that bring a value to its end. Each text that ends is
+read as JSON and checked against its schema. With --compare, llama.cpp's own sampler is asked at
+each step about every token of the vocabulary; special tokens are left out, as are bytes that
+begin no character: llama.cpp reads UTF-8 leniently.
 """
 
 from __future__ import annotations
@@ -149,7 +150,11 @@ def walked(line: dict[str, Any], options: argparse.Namespace, count: int) -> Ite
     exact = all(entry.status == "exact" for entry in offer.report)
     rng = random.Random(f"{options.seed} {name(line)}")
     for _ in range(count):
-        beside = Sampler(grammar, options.vocabulary) if options.compare else None
+        try:
+            beside = Sampler(grammar, options.vocabulary) if options.compare else None
+        except Refusal as error:
+            yield f"not loaded: {error}"
+            return
         tokens = list(walk(running, rng, options, beside))
         bad = [each for each in tokens if isinstance(each, str)]
         if bad:

@@ -112,6 +112,7 @@ class Grammar:
 
 
 EMPTY = Seq(())
+NO_TEXT = Lit("")
 NOTHING = Alt(())
 
 
@@ -119,7 +120,7 @@ def seq(*parts: Node) -> Node:
     """The parts one after the other, without needless nesting."""
     if any(part == NOTHING for part in parts):
         return NOTHING
-    flat = tuple(_flat(parts, Seq))
+    flat = tuple(part for part in _flat(parts, Seq) if part != NO_TEXT)
     return flat[0] if len(flat) == 1 else Seq(flat)
 
 

@@ -34,10 +34,13 @@ from .nodes import (
 
 BLOCK = 1000
 """llama.cpp refuses or forgets a repetition of 2,000 and more, so longer ones are nested."""
-FEW = 20
-"""Longer repetitions of composed nodes get a rule for what they repeat."""
+FEW = 100
+"""What is repeated gets a rule of its own beyond so many rules that llama.cpp would make of it."""
 WIDE = 60
 """Characters of text that a class may need before it gets a rule of its own."""
+
+LIMIT = 100_000
+"""States of an automaton that are written; those that could be more were left out before."""
 
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 CLASS_ESCAPES = {"]": "\\]", "[": "\\[", "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -110,10 +113,8 @@ class _Writer:
         if max(node.least, node.most or 0) > BLOCK:
             return self.grouped(seq(*self.blocks(node.node, node.least, node.most)))
         inner = node.node
-        times = max(node.least, node.most or 0)
-        if not isinstance(inner, Ref | Chars | Lit) and (
-            times > FEW or (times > 1 and has(inner, Repeat))
-        ):
+        times = max(node.least, node.most or 1)
+        if not isinstance(inner, Ref | Chars | Lit) and times * _weight(inner) > FEW:
             inner = self.named(inner, inner)
         return self.grouped(inner) + suffix(node.least, node.most)
 
@@ -153,7 +154,7 @@ class _Writer:
         """A reference to the rule for the first state of the node's automaton."""
         key = (node, end)
         if key not in self.names:
-            machine = automaton(node)
+            machine = automaton(node, LIMIT)
             first = self.names[key] = f"{self.rule}-s{len(self.names)}"
             names = [f"{first}-{state}" if state else first for state in range(len(machine.moves))]
             for state, name in enumerate(names):
@@ -209,6 +210,12 @@ def _state(
     """What an automaton reads next, and the end where it may stop."""
     steps = [seq(spell(chars), Ref(names[to])) for to, chars in machine.steps(state)]
     return alt(*steps, *([end] if state in machine.final else []))
+
+
+def _weight(node: Node) -> int:
+    """About how many rules llama.cpp makes of what is inside a node."""
+    inside = 1 + sum(map(_weight, children(node)))
+    return inside * max(node.least, node.most or 1) if isinstance(node, Repeat) else inside
 
 
 def endless(node: Node) -> bool:

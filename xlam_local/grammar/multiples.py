@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 
-from ..gbnf import Automaton, Lit, Machine, Node, TooLarge, alt, optional, repeat, seq
-from .scalars import DIGIT, DIGITS
+from ..gbnf import EMPTY, Automaton, Lit, Machine, Node, TooLarge, alt, chars, optional, repeat, seq
+from .scalars import DIGIT, DIGITS, WHOLE
 
 STATES = 3000
 """States of an automaton that divides."""
@@ -19,16 +19,16 @@ ZEROS = repeat(Lit("0"), 0, DIGITS)
 
 
 @lru_cache(maxsize=64)
-def multiples(step: Fraction) -> Node:
-    """The multiples of a step, in decimals and with a sign."""
+def multiples(step: Fraction, pointed: bool = True) -> Node:
+    """The multiples of a step; where it is pointed, whole ones may end in a point and zeros."""
     places = next((n for n in range(DIGITS) if (step * 10**n).denominator == 1), DIGITS)
     divisor = int(step * 10**places)
-    if divisor == 1:
-        digits = seq(Lit("."), repeat(DIGIT, 1, places), ZEROS) if places else POINT_ZERO
-        return seq(SIGN, repeat(DIGIT, 1), optional(digits))
+    if divisor == 1 and places:
+        return seq(SIGN, WHOLE, optional(seq(Lit("."), repeat(DIGIT, 1, places), ZEROS)))
     count = next((n for n in range(1, 30) if 10**n % divisor == 0), None)
     if places == 0 and count is not None and 10**count // divisor <= ENDINGS:
-        return seq(SIGN, alt(*_endings(divisor, count)), optional(POINT_ZERO))
+        tail = optional(POINT_ZERO) if pointed else EMPTY
+        return seq(SIGN, alt(*_endings(divisor, count)), tail)
     if divisor * (places + 2) > STATES:
         raise TooLarge
     return Machine(_divider(divisor, places))
@@ -39,9 +39,10 @@ POINT_ZERO = seq(Lit("."), repeat(Lit("0"), 1, DIGITS))
 
 def _endings(divisor: int, count: int) -> Iterator[Node]:
     """Whole numbers whose last digits make them multiples."""
-    for number in range(0, 10**count, divisor):
-        yield Lit(str(number))
-        yield seq(repeat(DIGIT), Lit(str(number).zfill(count)))
+    numbers = range(0, 10**count, divisor)
+    longer = [Lit(str(number).zfill(count)) for number in numbers]
+    yield from (Lit(str(number)) for number in numbers)
+    yield seq(chars("19"), repeat(DIGIT, 0, DIGITS - 1 - count), alt(*longer))
 
 
 def _divider(divisor: int, places: int) -> Automaton:

@@ -10,6 +10,7 @@ from ..gbnf import (
     EMPTY,
     NOTHING,
     Lit,
+    Machine,
     Node,
     alt,
     both,
@@ -40,7 +41,9 @@ def number(shape: Numbers, pointed: bool) -> Node:
         return alt(*(spelled(point) for point in points)) if pointed else _plain(points)
     parts = [interval(tight, pointed)]
     if tight.step is not None and tight.step != 1:
-        parts.append(multiples(tight.step))
+        grid = multiples(tight.step, pointed)
+        free = tight.least is None and tight.most is None and not isinstance(grid, Machine)
+        parts = [grid] if free else [*parts, grid]
     parts += [without(multiples(step)) for step in tight.off]
     parts += [without(spelled(hole)) for hole in sorted(tight.holes)]
     return both(*parts)

@@ -13,6 +13,7 @@ from ..gbnf import (
     Token,
     alt,
     both,
+    chars,
     seq,
     token,
     without,
@@ -23,7 +24,10 @@ OPENING = '[{"name": "'
 ARGUMENTS = ', "arguments": '
 
 TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
-PLAIN = both(Repeat(TEXT), without(seq(Repeat(TEXT), Lit(OPENING), Repeat(TEXT))))
+GAP = Repeat(chars(" \t\r\n"))
+OPENED = seq(Lit("["), GAP, Lit("{"), GAP, Lit('"name"'), GAP, Lit(":"), GAP, Lit('"'))
+"""An opening as models write it that were not taught xLAM's, in a code fence for example."""
+PLAIN = both(Repeat(TEXT), without(seq(Repeat(TEXT), OPENED, Repeat(TEXT))))
 """Text in which no call begins."""
 
 
@@ -36,7 +40,7 @@ def root(choice: str, parallel: bool) -> Node:
             return Token(PLAIN)
         case "auto":
             # Text and opening are one token: a lexer that has read the text cannot step back.
-            return alt(Token(PLAIN), seq(Token(seq(PLAIN, Lit(OPENING))), calls))
+            return alt(Token(PLAIN), seq(Token(seq(PLAIN, OPENED)), calls))
         case _:
             return seq(token(OPENING), calls)
 
