@@ -8,7 +8,7 @@ import pytest
 from tests import gguf_files
 from xlam_local import models
 from xlam_local.errors import IntegrityError, ModelMissing, UsageError
-from xlam_local.models import Installed, Store, cache, catalog, checks, removal, templates
+from xlam_local.models import Installed, Store, cache, catalog, checks, removal, sources, templates
 from xlam_local.models.checks import Verdict
 from xlam_local.models.digest import digest, keep_marks
 from xlam_local.models.names import OnHub
@@ -322,6 +322,21 @@ def test_an_entry_that_is_wrong_says_what(text: str, message: str, store: Store)
     (store.config / "models.toml").write_text(text)
     with pytest.raises(UsageError, match=message):
         models.installed(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("xlam-2-1b", "xlam-2-1b"),
+        ("hf:Salesforce/Llama-xLAM-2-8b-fc-r-gguf:Q4_K_M", "xlam-2-8b"),
+        ("hf:mradermacher/xLAM-2-32b-fc-r-i1-GGUF:Q4_K_M", "xlam-2-32b"),
+        ("hf:Qwen/Qwen2.5-0.5B-GGUF:Q4_K_M", None),
+        ("xlam-2-70b", None),
+    ],
+)
+def test_a_conversion_has_the_licence_of_its_xlam(name: str, model: str | None) -> None:
+    found = sources.licensed(name, catalog.BUILT_IN)
+    assert (found and found.name) == model
 
 
 def test_the_template_of_a_stranger_is_not_compared(tmp_path: Path) -> None:

