@@ -24,7 +24,7 @@ OPENING = '[{"name": "'
 ARGUMENTS = ', "arguments": '
 
 TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
-GAP = Repeat(chars(" \t\r\n"))
+GAP = Repeat(chars("  \t\n\r\r"))
 OPENED = seq(Lit("["), GAP, Lit("{"), GAP, Lit('"name"'), GAP, Lit(":"), GAP, Lit('"'))
 """An opening as models write it that were not taught xLAM's, in a code fence for example."""
 PLAIN = both(Repeat(TEXT), without(seq(Repeat(TEXT), OPENED, Repeat(TEXT))))
