@@ -95,9 +95,7 @@ class Executor(Protocol):
 class Guidance:
     """A grammar in llguidance."""
 
-    def __init__(
-        self, grammar: gbnf.Grammar, name: str = "qwen2", forcing: bool = True
-    ) -> None:
+    def __init__(self, grammar: gbnf.Grammar, name: str = "qwen2", forcing: bool = True) -> None:
         # When text is forced, llguidance allows only the token that its tokenizer would choose.
         option = "" if forcing else '%llguidance {"no_forcing": true}\n'
         text = LLMatcher.grammar_from_lark(option + gbnf.lark(grammar))

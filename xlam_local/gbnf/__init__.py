@@ -41,7 +41,7 @@ from .nodes import (
     without,
 )
 from .parse import parse
-from .prune import pruned
+from .prune import ends, pruned
 from .text import text
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "children",
     "common",
     "empty",
+    "ends",
     "has",
     "heavy",
     "lark",

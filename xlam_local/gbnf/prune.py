@@ -30,6 +30,11 @@ def pruned(grammar: Grammar) -> Grammar:
     return Grammar(kept, {name: text for name, text in grammar.comments.items() if name in kept})
 
 
+def ends(rules: Mapping[str, Node], name: str) -> bool:
+    """Whether a rule matches some finite text."""
+    return name in _ending(rules)
+
+
 def _ending(rules: Mapping[str, Node]) -> set[str]:
     """The rules that match some finite text."""
     ending: set[str] = set()

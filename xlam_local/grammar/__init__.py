@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import SchemaError, Unsatisfiable
-from ..gbnf import NOTHING, Grammar, Node, pruned
+from ..gbnf import NOTHING, Grammar, Node, ends, pruned
 from ..schema import Solver, read
 from ..types import Schema, Tool
 from . import reply
@@ -106,7 +106,7 @@ def _part(tool: str, name: str, parameters: str) -> Part:
     try:
         solver = Solver(read(json.loads(parameters), formats=True))
         Writer(solver, rules, comments).write(name, tool, closed=True)
-        if pruned(Grammar(rules | shared(rules))).rules[name] == NOTHING:
+        if not ends(rules | shared(rules), name):
             raise Unsatisfiable("No arguments can match the schema.")
     except (SchemaError, RecursionError) as error:
         why = str(error) if isinstance(error, SchemaError) else "The schema is nested too deeply."

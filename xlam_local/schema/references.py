@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -45,13 +46,18 @@ class _Resource:
     dynamic: set[str] = field(default_factory=set)
 
 
+MARKS = ('"$id"', '"id"', "$anchor", "$dynamicAnchor")
+"""What a schema has to contain for references to lead anywhere but along pointers."""
+
+
 class Resources:
     """The schema and the resources inside it, by identifier."""
 
     def __init__(self, raw: Any) -> None:
         self.root = Place(raw, "")
         self.resources: dict[str, _Resource] = {"": _Resource(self.root)}
-        self.add(self.root)
+        if any(mark in json.dumps(raw) for mark in MARKS):
+            self.add(self.root)
 
     def add(self, place: Place) -> None:
         """Note the identifiers and anchors of a schema and of those inside it."""
