@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import ssl
 import threading
 from collections import deque
@@ -164,6 +165,10 @@ async def send(
     if start:
         response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{total or size}"
     await response.prepare(request)
+    if hub.rate and request.transport is not None:
+        # What waits in the server's own buffers was sent to nobody.
+        line = request.transport.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
     served = hub.served[-1]
     with path.open("rb") as file:
         file.seek(start)

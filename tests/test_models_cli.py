@@ -218,6 +218,33 @@ def test_a_pick_for_a_described_machine(shell: Shell) -> None:
     assert "Not xlam-2-8b: xlam-2-8b:Q4_0 needs" in explained.stdout
 
 
+@pytest.mark.parametrize("words", [("list",), ("pull", f"hf:{REPO}:{FILE}"), ("verify",)])
+def test_a_folder_without_rights_is_a_sentence(
+    words: tuple[str, ...], shell: Shell, origin: Path
+) -> None:
+    command = [sys.executable, "-c", MAIN, "models"]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("There is no setpriv to take root's rights away with.")
+        rights = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}", *command]
+    shell.run("pull", f"hf:{REPO}:{FILE}", "--accept-license")
+    shell.cache.chmod(0)
+    try:
+        done = subprocess.run(
+            [*command, *words],
+            env=shell.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        shell.cache.chmod(0o755)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+
+
 DOCTOR = (
     "import sys; from xlam_local.cli.doctor import doctor; sys.exit(doctor(standalone_mode=False))"
 )

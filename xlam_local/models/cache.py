@@ -112,7 +112,7 @@ def _why(error: OSError, path: Path) -> str:
         case errno.ENOSPC | errno.EDQUOT:
             return f"The disk is full at {path.parent}; what has come so far is kept."
         case errno.EACCES | errno.EPERM:
-            return f"There is no right to write in {path.parent}."
+            return f"There is no right to use {path.parent}."
         case errno.EROFS:
             return f"{path.parent} is on a disk that can only be read."
         case _:

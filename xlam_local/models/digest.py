@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import IntegrityError
 from . import cache
 from .types import Progress, Store
 
@@ -43,12 +45,15 @@ class Digest:
 
 def digest(path: Path, what: str = "checking") -> Generator[Progress, None, Digest]:
     """Read the file to its end; its hash is the value of `yield from`."""
-    summed, total = Digest(), path.stat().st_size
-    buffer = memoryview(bytearray(STEP))
-    with path.open("rb", buffering=0) as file:
-        while got := file.readinto(buffer):
-            summed.update(buffer[:got])
-            yield Progress(summed.size, total, what)
+    summed, buffer = Digest(), memoryview(bytearray(STEP))
+    try:
+        with path.open("rb", buffering=0) as file:
+            total = os.fstat(file.fileno()).st_size
+            while got := file.readinto(buffer):
+                summed.update(buffer[:got])
+                yield Progress(summed.size, total, what)
+    except OSError as error:
+        raise IntegrityError(f"{path} cannot be read: {error.strerror}.") from error
     return summed
 
 

@@ -114,10 +114,10 @@ class _Fetch:
 
     def run(self) -> Iterator[Progress]:
         """Bring the file, unless the cache has it already, every byte of it."""
-        if (yield from self.here()):
-            yield self.installed()
-            return
         with cache.writing(self.blob):
+            if (yield from self.here()):
+                yield self.installed()
+                return
             lock = yield from taken(self.blob, self.remote.size)
             with released(lock):
                 if not (yield from self.here()):

@@ -7,9 +7,10 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from ..errors import ModelMissing
+from ..errors import ModelMissing, XlamError
 from . import cache, catalog, names
 from .catalog import DEFAULT_QUANTIZATION, Model
 from .types import LOCAL_OWNER, Installed, Store
@@ -21,9 +22,14 @@ def installed(store: Store) -> list[Installed]:
     """Every model in the store, by name."""
     known = catalog.load(store.config)
     used = uses(store)
-    found = [
-        model for repo, folder in _repos(store.hub) for model in _models(repo, folder, known, used)
-    ]
+    try:
+        found = [
+            model
+            for repo, folder in _repos(store.hub)
+            for model in _models(repo, folder, known, used)
+        ]
+    except OSError as error:
+        raise XlamError(f"{error.filename} cannot be read: {error.strerror}.") from error
     return sorted(found, key=lambda model: model.name.casefold())
 
 
@@ -99,15 +105,17 @@ def mark_used(path: Path, store: Store) -> None:
     for model in installed(store):
         if path in model.files:
             times = {**uses(store), model.name: time.time()}
-            with cache.writing(store.data / "used.json"):
+            # A model that cannot be noted still runs.
+            with suppress(OSError):
                 cache.write(store.data / "used.json", json.dumps(times, indent=1))
 
 
 def _repos(hub: Path) -> Iterator[tuple[str, Path]]:
     if not hub.is_dir():
         return
-    for folder in sorted(hub.glob("models--*")):
-        yield folder.name.removeprefix("models--").replace("--", "/"), folder
+    for folder in sorted(hub.iterdir()):
+        if folder.name.startswith("models--"):
+            yield folder.name.removeprefix("models--").replace("--", "/"), folder
 
 
 def _models(
