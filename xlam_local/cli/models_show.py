@@ -55,10 +55,12 @@ def of_model(model: Model, store: Store) -> dict[str, Any]:
     from ..models import licences
 
     missing = {licence.key for licence in licences.pending(model, store)}
+    package = model.package
     return {
         "title": model.title,
         "parameters": f"{model.parameters:g} billion" if model.parameters else None,
-        "repository": model.repo,
+        "repository": None if package else model.repo,
+        "package": package.requirement if package else None,
         "licences": {key: key not in missing for key in model.licences},
         "note": model.note or None,
     }
@@ -83,11 +85,11 @@ def of_file(inside: Inside) -> dict[str, Any]:
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """The object, for people."""
-    for key in ("title", "parameters", "repository", "note"):
+    for key in ("title", "parameters", "repository", "package", "note"):
         if found.get(key):
             yield f"{key:<13} {found[key]}"
     for key, accepted in found.get("licences", {}).items():
-        yield f"{'licence':<13} {key} ({'accepted' if accepted else 'to be accepted'})"
+        yield f"{'licence':<13} {key}{'' if accepted else ', still to be accepted'}"
     for file in found.get("files", ()):
         size = "size unknown" if file["size"] is None else amount(file["size"])
         mark = "installed" if file["installed"] else ""
