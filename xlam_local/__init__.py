@@ -51,6 +51,8 @@ __all__ = [
     "tool",
 ]
 
+__version__ = "0.1.0"
+
 # Imported when they are asked for, so that a command that needs none of them starts at once.
 _LAZY = {"Rules": "agent", "Session": "session", "open_engine": "session", "tool": "tools"}
 

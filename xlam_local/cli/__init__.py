@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import click
 
+from .. import __version__
 from ..errors import XlamError
 
 # Where each command is: its module is imported only when the command is asked for.
@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": "ask",
     "call": "call",
     "demo": "demo",
+    "doctor": "doctor",
     "grammar": "grammar",
     "models": "models",
     "prompt": "prompt",
@@ -43,7 +44,7 @@ class Commands(click.Group):
 
 def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"xlam-local {version('xlam-local')}")
+        click.echo(f"xlam-local {__version__}")
         ctx.exit()
 
 
@@ -74,8 +75,10 @@ def _open_app(model: str | None) -> None:
         raise click.UsageError("The app needs a terminal; in a script, use `xlam-local ask`.")
     from .. import config
     from ..tui import run
+    from . import logs
 
     folders = config.folders()
+    logs.start(folders.state)
     run(model, config.load(folders.config / "config.toml"), folders)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .. import agent, wire
+from .. import wire
 from ..errors import UsageError
 from ..types import Answer, Calls, Done, Message, Once, System, User
 from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
@@ -21,6 +21,7 @@ def call(wanted: Wanted, text: tuple[str, ...], system: str | None) -> None:
     Without TEXT, stdin is read. The calls are one array on stdout, empty where the model
     rather answers.
     """
+    from .. import agent
     from ..grammar import for_turn
     from ..session import ending
 

@@ -38,6 +38,7 @@ def demo() -> None:
     from .. import models
     from ..session import open_engine
     from ..tools import builtin
+    from . import logs
     from .bars import fetched
     from .models import here
 
@@ -47,6 +48,7 @@ def demo() -> None:
         click.echo("Bringing the demo model, SmolLM2-135M-Instruct …", err=True)
         fetched(models.pull(MODEL, here()))
     folders = config.folders()
+    logs.start(folders.state)
     engine = open_engine(MODEL, config.Config(), folders)
     tools = [tool for tool in builtin(Path.cwd()) if tool.name in TOOLS]
     click.echo(f"The tools: {', '.join(tool.name for tool in tools)}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -96,6 +95,8 @@ def python(case: Case) -> Iterator[Finding]:
 
 def llama(case: Case) -> Iterator[Finding]:
     """Say what the installed llama.cpp can compute with."""
+    import importlib.metadata
+
     try:
         version = importlib.metadata.version("llama-cpp-python")
     except importlib.metadata.PackageNotFoundError:

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import config
-from ..agent import Engine, Rules
-from ..grammar import Entry
 from ..sanitize import printable
 from ..types import Sampling, Tool
+
+if TYPE_CHECKING:
+    from ..agent import Engine, Rules
+    from ..grammar import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Wanted:
 
     def rules(self, settings: config.Config) -> Rules:
         """What holds for the turn."""
+        from ..agent import Rules
+
         sampling = Sampling(
             temperature=settings.temperature, seed=self.seed, max_tokens=settings.max_tokens
         )
@@ -53,8 +57,11 @@ class Wanted:
     def engine(self, settings: config.Config) -> Engine:
         """The model, loaded."""
         from ..session import open_engine
+        from . import logs
 
-        return open_engine(self.model, settings, config.folders())
+        folders = config.folders()
+        logs.start(folders.state)
+        return open_engine(self.model, settings, folders)
 
     def load_tools(self) -> tuple[Tool, ...]:
         """The tools of all the files named."""
