@@ -132,7 +132,9 @@ def test_a_damaged_model_is_found_and_pulled_again(shell: Shell, origin: Path) -
         ("hf:../etc:passwd", 2, "does not name a repository"),
         ("xlam-2-1c", 3, "the nearest name is xlam-2-1"),
         ("xlam-2-70b", 3, "Salesforce publishes no GGUF of it"),
-        ("nothing.gguf", 2, "xlam-local models import"),
+        ("nothing.gguf", 3, "a file on the Hub is named as hf:owner/repo:file"),
+        (REPO, 3, "a file on the Hub is named as hf:owner/repo:file"),
+        (__file__, 2, "xlam-local models import"),
     ],
 )
 def test_a_name_that_cannot_be_pulled_is_a_sentence(

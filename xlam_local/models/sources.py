@@ -36,8 +36,12 @@ def pull(
             raise ModelMissing(f"{model.name} cannot be installed by name. {model.note}")
         case names.OnHub() as wanted:
             yield from _from_hub(wanted, store, hub or Hub.here(), patience)
-        case names.OnDisk(path):
+        case names.OnDisk(path) if path.is_file():
             raise UsageError(f"{path} is a file; `xlam-local models import {path}` takes it in.")
+        case names.OnDisk(path):
+            raise ModelMissing(
+                f"There is no file {path}; a file on the Hub is named as hf:owner/repo:file."
+            )
         case names.Other():
             here = get(name, store)
             yield Progress(here.size, here.size, "installed", here.path)
