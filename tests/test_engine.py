@@ -154,6 +154,20 @@ def engine4k(request: pytest.FixtureRequest, tiny_path: Path) -> Iterator[Engine
     loaded.close()
 
 
+@pytest.mark.parametrize("name", ["strings", "all optional", "array of objects", "recursion"])
+def test_calls_are_closed_when_the_room_runs_out(engine4k: Engine, name: str) -> None:
+    tools = TOOLSETS[name]
+    offer = grammar.for_turn(tools, "required")
+    written = prompt.render([User("Go.")], tools, engine4k.format)
+    for room in (70, 90, 130):
+        sampling = Sampling(temperature=1, seed=room, max_tokens=room)
+        *pieces, end = engine4k.generate(written, offer.grammar, sampling)
+        made = json.loads("".join(piece for piece in pieces if isinstance(piece, str)))
+        check(made, tools)
+        assert isinstance(end, End)
+        assert end.usage.reply_tokens <= room
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_grammar_that_cannot_be_loaded_is_an_error(qwen_path: Path, executor: str) -> None:
     engine = Engine.load(qwen_path, context=256, threads=1, executor=executor)  # type: ignore[arg-type]

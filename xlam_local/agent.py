@@ -130,11 +130,11 @@ class _Turn:
             reply = read(text, first=made_before)
         except ReplyError as error:
             return "cut" if cut else (yield from self.object(text, error))
-        if cut and isinstance(reply, Calls):
-            return "cut"
         yield self.joined(reply)
+        if cut:
+            return "cut"
         if isinstance(reply, Answer):
-            return "cut" if cut else "answer"
+            return "answer"
         return (yield from self.act(reply))
 
     def speak(self, choice: str) -> Generator[Event, None, tuple[str, bool]]:

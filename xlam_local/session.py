@@ -117,7 +117,7 @@ class Session:
 
 
 ENDINGS: Mapping[Reason, XlamError] = {
-    "cut": ReplyCut("The reply ran out of room; allow more tokens."),
+    "cut": ReplyCut("The reply ran out of room and was cut short; allow more tokens."),
     "broken": ReplyError("The calls stayed invalid after they were corrected once."),
     "steps": EndlessTurn("The turn ended without an answer: it took too many steps."),
     "loop": EndlessTurn("The turn ended without an answer: the same calls came again and again."),

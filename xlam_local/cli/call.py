@@ -19,7 +19,8 @@ def call(wanted: Wanted, text: tuple[str, ...], system: str | None) -> None:
     """Turn TEXT into calls to the tools given, as JSON; nothing runs.
 
     Without TEXT, stdin is read. The calls are one array on stdout, empty where the model
-    rather answers.
+    rather answers. A call that ran out of room is closed as its schema allows, and the exit code
+    is 1.
     """
     from .. import agent
     from ..grammar import for_turn
@@ -42,7 +43,8 @@ def call(wanted: Wanted, text: tuple[str, ...], system: str | None) -> None:
                 click.echo(answer, err=True)
             case Done():
                 done = event
+    made = calls.calls if done.reason in {"calls", "cut"} else ()
+    if made or done.reason == "answer":
+        click.echo(wire.dumps([wire.call_json(call) for call in made]))
     if error := ending(done.reason):
         raise error
-    made = calls.calls if done.reason == "calls" else ()
-    click.echo(wire.dumps([wire.call_json(call) for call in made]))

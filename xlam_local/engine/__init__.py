@@ -13,6 +13,7 @@ from typing import Literal
 
 import llama_cpp
 import numpy as np
+import numpy.typing as npt
 
 from .. import gbnf, prompt
 from ..errors import GrammarError, ModelError, PromptError
@@ -26,6 +27,9 @@ Executor = Literal["llguidance", "llama.cpp"]
 CHUNK_SECONDS = 0.25
 """How long a part of a prefill takes at most, so that it can be shown and cancelled."""
 FIRST_CHUNK = 32
+NOTHING_FOLLOWS = "The grammar allows nothing after what is written."
+CLOSING = 64
+"""Tokens kept back to close a call legally when the room runs out."""
 
 
 class Engine:
@@ -131,8 +135,9 @@ class Engine:
     ) -> Generator[str, None, tuple[int, bool]]:
         """Write until the end or for `room` tokens; the count of tokens, and whether it was cut."""
         random = np.random.default_rng(sampling.seed)
+        last = room - min(CLOSING, room // 2)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        written, new = 0, constraint.forced()
+        written, new, cut_short = 0, constraint.forced(), False
         while True:
             new = new[: room - written]
             written += len(new)
@@ -142,14 +147,40 @@ class Engine:
             if text := decoder.decode(data, final=ended or cut):
                 yield text
             if ended or cut:
-                return written, cut
+                return written, cut or cut_short
             self._read(new)
-            token = _next(self.context.logits(), constraint, sampling, random)
+            if written < last or constraint.accepting():
+                token = _next(self.context.logits(), constraint, sampling, random)
+            else:
+                token = self._closer(constraint)
+                cut_short = True
             if token in self.model.ends:
                 if text := decoder.decode(b"", final=True):
                     yield text
-                return written, False
+                return written, cut_short
             new = [token, *constraint.forced()]
+
+    def _closer(self, constraint: Constraint) -> int:
+        """The token that brings a call nearer to its end, for there is little room left."""
+        narrowed = constraint.narrow(self.context.logits())
+        closing, opening = self._brackets
+        for token in (*self.model.ends, *closing):
+            if narrowed[token] > -np.inf:
+                break
+        else:
+            calm = np.where(opening, -np.inf, narrowed)
+            token = int((calm if calm.max() > -np.inf else narrowed).argmax())
+        if not constraint.take(token):
+            raise GrammarError(NOTHING_FOLLOWS)
+        return token
+
+    @cached_property
+    def _brackets(self) -> tuple[Sequence[int], npt.NDArray[np.bool_]]:
+        """The tokens that only close, those that close most first; and which ones open or go on."""
+        pieces = [self.model.piece(token) for token in range(self.model.vocab_size)]
+        closing = [n for n, piece in enumerate(pieces) if piece and not piece.strip(b'"}]')]
+        closing.sort(key=lambda token: -len(pieces[token]))
+        return closing, np.array([any(mark in piece for mark in b"{[,") for piece in pieces])
 
     def _read(self, tokens: Sequence[int]) -> None:
         size = self.context.batch_size
@@ -172,7 +203,7 @@ def _next(
     narrowed = constraint.narrow(logits)
     token = choose(narrowed, sampling, random)
     if narrowed[token] == -np.inf or not constraint.take(token):
-        raise GrammarError("The grammar allows nothing after what is written.")
+        raise GrammarError(NOTHING_FOLLOWS)
     return token
 
 

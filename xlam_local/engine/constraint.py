@@ -8,12 +8,15 @@ from typing import Any, Protocol
 
 import llama_cpp
 import numpy as np
+import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.llamacpp import lltokenizer_from_vocab
 
 from .. import gbnf
 from ..errors import GrammarError
 from .llama import Logits, Model
+
+Tokens = npt.NDArray[np.int64]
 
 
 class Constraint(Protocol):
@@ -27,6 +30,9 @@ class Constraint(Protocol):
 
     def narrow(self, logits: Logits) -> Logits:
         """A copy of `logits`, shape (vocab_size,), with -inf for what is not allowed."""
+
+    def accepting(self) -> bool:
+        """Whether the text may end here."""
 
     def finished(self) -> bool:
         """Whether nothing but the end can follow."""
@@ -53,6 +59,10 @@ class Free:
     def narrow(self, logits: Logits) -> Logits:
         """Change nothing."""
         return logits
+
+    def accepting(self) -> bool:
+        """Let the text end anywhere."""
+        return True
 
     def finished(self) -> bool:
         """Leave the end to the model."""
@@ -105,6 +115,11 @@ class Mask:
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: len(logits)]
         return np.where(allowed.view(np.bool_), logits, -np.inf).astype(np.float32)
 
+    def accepting(self) -> bool:
+        """Whether the text may end here."""
+        accepting: bool = self._matcher.is_accepting()
+        return accepting
+
     def finished(self) -> bool:
         """Whether nothing but the end can follow."""
         stopped: bool = self._matcher.is_stopped()
@@ -117,6 +132,7 @@ class SamplerCompiler:
     def __init__(self, model: Model) -> None:
         self._vocab = model.vocab
         self._banned = np.array(sorted(set(model.controls) - model.ends), dtype=np.int64)
+        self._end = np.array(sorted(model.ends)[:1], dtype=np.int64)
 
     def start(self, grammar: gbnf.Grammar) -> Constraint:
         """The state before the first token."""
@@ -126,15 +142,16 @@ class SamplerCompiler:
         if not handle:
             # Putting NULL into a sampler chain is a crash at the next token.
             raise GrammarError("llama.cpp cannot load the grammar.")
-        return Sampler(handle, self._banned)
+        return Sampler(handle, self._banned, self._end)
 
 
 class Sampler:
     """A grammar in llama.cpp's sampler."""
 
-    def __init__(self, handle: Any, banned: np.ndarray[Any, np.dtype[np.int64]]) -> None:
+    def __init__(self, handle: Any, banned: Tokens, end: Tokens) -> None:
         self._handle = handle
         self._banned = banned
+        self._end = end
 
     def __del__(self) -> None:
         llama_cpp.llama_sampler_free(self._handle)
@@ -157,6 +174,10 @@ class Sampler:
         # llama.cpp matches special tokens by their text, inside strings too.
         narrowed[self._banned] = -np.inf
         return narrowed
+
+    def accepting(self) -> bool:
+        """Whether the text may end here."""
+        return bool(self._apply(self._end, np.zeros(1))[0] > -np.inf)
 
     def finished(self) -> bool:
         """Not known: the end has to be drawn like any token."""

@@ -25,7 +25,7 @@ def problems(value: Any, schema: Schema | bool) -> list[str]:
     """What is wrong with a value, each in one sentence after a JSON pointer."""
     try:
         errors = _validator(json.dumps(schema)).iter_errors(value)
-        return [f"{_pointer(error.absolute_path)}: {_short(error.message)}." for error in errors]
+        return [f"{_pointer(error.absolute_path)}: {_sentence(error)}." for error in errors]
     except RecursionError:
         return ["/: the value is nested too deeply to be checked."]
 
@@ -96,6 +96,13 @@ def found(pattern: str, value: str) -> bool:
 def _pointer(path: Any) -> str:
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return "".join(f"/{step}" for step in steps) or "/"
+
+
+def _sentence(error: Any) -> str:
+    """What is wrong; a schema that nothing fits stands where a name is not known."""
+    if error.validator == "type" and not error.validator_value:
+        return "there may be nothing of this name"
+    return _short(error.message)
 
 
 def _short(message: str) -> str:
