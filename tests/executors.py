@@ -127,9 +127,9 @@ class Sampler:
     """A grammar in llama.cpp's own sampler."""
 
     def __init__(self, grammar: gbnf.Grammar, name: str = "qwen2") -> None:
+        self.handle: Any = None
         self.name = name
         self.text = gbnf.text(grammar).encode()
-        self.handle: Any = None
         self.reset()
 
     def reset(self) -> None:

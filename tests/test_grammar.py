@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -383,6 +384,48 @@ def test_what_a_grammar_cannot_say_is_left_to_the_check(keyword: str) -> None:
     _, report = explained(LEFT_TO_THE_CHECK[keyword])
     checked = {entry.keyword for entry in report if entry.status == "checked"}
     assert keyword in checked
+
+
+ODD: list[Any] = [
+    {"properties": {"a": {"pattern": r"^(?=.*a.{12}$)(?=.*b.{13}$).*$"}}},
+    {"properties": {"a": {"pattern": "(a|aa)+$|(x+x+)+y|(.*a){25}"}}},
+    {"properties": {"a\ud800": {"enum": ["\ud800", "\x7f"]}}},
+    {"properties": {'a\x01"': {"enum": ['a\x00"\\', "\u2028"]}, "p\n": {"pattern": "[\0-\x1f]"}}},
+    {"properties": {"a": {"minimum": float("nan")}}},
+    {"properties": {"a": {"maximum": float("inf")}}},
+    {"properties": {"a": {"maximum": 1e300, "minimum": -1e300}, "b": {"minimum": 1e-300}}},
+    {"properties": {"a": {"minLength": 10**9}, "b": {"type": "array", "minItems": 10**7}}},
+    {"properties": {"a": {"enum": {1, 2}}}},
+    {
+        "allOf": [
+            {"anyOf": [{"properties": {f"a{i}": {"const": j}}} for j in range(9)]} for i in range(9)
+        ]
+    },
+    {
+        "$defs": {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(300)}
+        | {"d300": {}},
+        "$ref": "#/$defs/d0",
+    },
+    {"properties": {"a": {"enum": list(range(20_000))}}},
+    {"properties": {f"a{n}": {"type": "string", "minLength": n} for n in range(1000)}},
+    {"patternProperties": {f"{n}.*x": {"const": n} for n in range(12)}},
+    {"properties": {"a": {"enum": []}}, "required": ["a"]},
+    None,
+    7,
+    "{}",
+]
+
+
+@needs_vocabulary
+@pytest.mark.parametrize("schema", ODD, ids=range(len(ODD)))
+def test_an_odd_schema_is_offered_or_refused_in_bounded_time(schema: Any) -> None:
+    good = tool("good")
+    start = time.monotonic()
+    offer = for_turn([Tool('odd\n\0"', "", schema), good], "required")
+    assert good in offer.tools
+    assert not Guidance(offer.grammar).error()
+    assert Sampler(offer.grammar).handle
+    assert time.monotonic() - start < 20
 
 
 def test_sizes_are_bounded() -> None:

@@ -43,10 +43,18 @@ class Part:
 def for_turn(tools: Sequence[Tool], choice: str = "auto", parallel: bool = True) -> Offer:
     """The grammar of a reply: "auto", "required", "none", or calls to the one tool named."""
     wanted = [tool for tool in tools if choice in ("auto", "required", tool.name)]
-    parts = _parts(tuple((tool.name, json.dumps(tool.parameters)) for tool in wanted))
+    parts = _parts(tuple((tool.name, _json(tool.parameters)) for tool in wanted))
     offered = tuple(tool for tool, part in zip(wanted, parts, strict=True) if not part.refused)
     report = tuple(entry for part in parts for entry in part.report)
     return Offer(_grammar(parts, choice if offered else "none", parallel), offered, report)
+
+
+def _json(parameters: Schema) -> str:
+    """Parameters as a key; what is no JSON becomes a schema that is refused."""
+    try:
+        return json.dumps(parameters)
+    except (TypeError, ValueError):
+        return json.dumps("something else than JSON")
 
 
 @lru_cache(maxsize=64)
@@ -79,9 +87,12 @@ def for_schema(schema: Schema | bool) -> Grammar:
 def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
     """The grammar of one JSON value, and what became of each keyword."""
     solver = Solver(read(schema))
-    grammar = _value(solver, free=True)
-    if len(grammar.rules) > LARGE:
-        grammar = _value(solver, free=False)
+    try:
+        grammar = _value(solver, free=True)
+        if len(grammar.rules) > LARGE:
+            grammar = _value(solver, free=False)
+    except RecursionError:
+        raise SchemaError("The schema is nested too deeply.") from None
     if grammar.rules["root"] == NOTHING:
         raise Unsatisfiable("Nothing can match the schema.")
     return grammar, tuple(entries("", solver))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SchemaError
 from ..gbnf import EMPTY, Node, optional, repeat, seq, token
 from ..schema.arrays import goal
-from ..schema.shapes import Arrays, Goal, Listed
+from ..schema.shapes import FREE, Arrays, Contains, Goal, Listed
 from .scalars import COMMA, constant
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 STATES = 400
 """Rules that one array may need."""
+FEW = 20
+"""First items that one rule has room for."""
 CHOICES = 6
 """Values that an array without equal items may choose from."""
 
@@ -32,13 +36,15 @@ def array(writer: Writer, shape: Arrays, rule: str) -> Node:
     else:
         if shape.contains:
             writer.unsure("contains", "too many items would have to be counted")
-        inside = _items(writer, shape)
+        inside = _items(writer, shape, rule)
     return seq(token("["), inside, token("]"))
 
 
-def _items(writer: Writer, shape: Arrays) -> Node:
+def _items(writer: Writer, shape: Arrays, rule: str) -> Node:
     """Items in order, as many as the bounds allow."""
     known = len(shape.prefix) if shape.most is None else min(len(shape.prefix), shape.most)
+    if known > FEW:
+        return _counted(writer, replace(shape, contains=()), rule)
     node: Node = EMPTY
     if shape.most is None or shape.most > known:
         most = None if shape.most is None else shape.most - max(known, 1)
@@ -89,7 +95,9 @@ def _length(shape: Arrays) -> int:
 
 def _counted(writer: Writer, shape: Arrays, rule: str) -> Node:
     """Items in order, where those that fit another schema are counted."""
-    each = shape.contains[0]
+    each = shape.contains[0] if shape.contains else Contains(FREE, 0)
+    if _length(shape) > STATES:
+        raise SchemaError(f"An array has more than {STATES} items that each have a schema.")
     if len(shape.contains) > 1:
         writer.unsure("contains", "only one kind of items is counted")
     top = each.most if each.most is not None else each.least
@@ -99,7 +107,7 @@ def _counted(writer: Writer, shape: Arrays, rule: str) -> Node:
         if index == shape.most:
             return
         item, after = goal(shape, index), min(index + 1, _length(shape))
-        if count != each.most:
+        if count != each.most and shape.contains:
             yield writer.node(item | each.goal), (after, min(count + 1, top))
         yield writer.node(_others(item, each.goal, each.most)), (after, count)
 

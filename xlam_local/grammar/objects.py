@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..gbnf import (
@@ -13,6 +14,7 @@ from ..gbnf import (
     Ref,
     TooLarge,
     alt,
+    automaton,
     both,
     optional,
     repeat,
@@ -28,10 +30,14 @@ if TYPE_CHECKING:
 
 FREE = 6
 """Properties that may come in any order, where values without a tool are described."""
+BLOCK = 100
+"""Properties in one row of rules."""
 LEADING = 3
 """Optional properties before the first needed one that one rule has room for."""
 
 Pair = tuple[bool, Node]
+Place = tuple[int, int, bool]
+"""The next property, how many are written, and whether others were passed over on the way."""
 Written = tuple[frozenset[int], int]
 
 
@@ -74,6 +80,7 @@ def _names(writer: Writer, extra: Extras, shape: Objects) -> Node:
     if names == ANYTHING:
         return Ref("string")
     try:
+        automaton(extra.names)
         return writer.quoted(names)
     except TooLarge:
         writer.unsure("patternProperties", "its names together have too many cases")
@@ -112,12 +119,27 @@ def _ordered(
     writer: Writer, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
 ) -> Node:
     """Properties in order and others anywhere between them, counted where bounds ask for it."""
+    if len(pairs) > BLOCK:
+        if shape.least > 1 or shape.most is not None:
+            writer.unsure("maxProperties", "there are too many properties to be counted")
+        shape, pairs = replace(shape, least=0, most=None), _blocks(writer, rule, pairs)
     top = shape.most if shape.most is not None else shape.least
     last_needed = max((index for index, (needed, _) in enumerate(pairs) if needed), default=-1)
 
-    def steps(state: tuple[int, int, bool]) -> Iterator[tuple[Node | None, tuple[int, int, bool]]]:
+    def done(state: Place) -> bool:
+        return state[0] > last_needed and state[1] >= shape.least
+
+    return writer.sequence(rule, (0, 0, False), _steps(pairs, extras, shape.most, top), done)
+
+
+def _steps(
+    pairs: list[Pair], extras: list[Node], most: int | None, top: int
+) -> Callable[[Place], Iterator[tuple[Node | None, Place]]]:
+    """What may come at a place: another property, or one of the next ones."""
+
+    def steps(state: Place) -> Iterator[tuple[Node | None, Place]]:
         index, count, passed = state
-        if count == shape.most:
+        if count == most:
             return
         more = min(count + 1, top)
         if not passed:
@@ -129,10 +151,24 @@ def _ordered(
         if index + LEADING < len(pairs):
             yield None, (index + LEADING, count, True)
 
-    def done(state: tuple[int, int, bool]) -> bool:
-        return state[0] > last_needed and state[1] >= shape.least
+    return steps
 
-    return writer.sequence(rule, (0, 0, False), steps, done)
+
+def _blocks(writer: Writer, rule: str, pairs: list[Pair]) -> list[Pair]:
+    """Rows of properties as one each: llguidance has no stack for longer rows of rules."""
+    blocks: list[Pair] = []
+    for number, start in enumerate(range(0, len(pairs), BLOCK)):
+        block = pairs[start : start + BLOCK]
+        last = max((index for index, (needed, _) in enumerate(block) if needed), default=-1)
+        name = writer.free(f"{rule}-block-{number}")
+        writer.rules[name] = writer.sequence(
+            name,
+            (0, 0, False),
+            _steps(block, [], None, 0),
+            lambda state, last=last: state[0] > max(last, 0),  # type: ignore[misc]
+        )
+        blocks.append((last >= 0, Ref(name)))
+    return blocks
 
 
 def _unordered(

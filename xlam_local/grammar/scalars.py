@@ -98,10 +98,11 @@ def decimal(number: Fraction) -> tuple[int, str]:
 
 def written(value: Any) -> str:
     """A value as JSON text."""
-    return json.dumps(value, ensure_ascii=False).translate(DELETE)
+    return json.dumps(value, ensure_ascii=False).translate(UNPRINTABLE)
 
 
-DELETE = {0x7F: "\\u007f"}
+UNPRINTABLE = {code: f"\\u{code:04x}" for code in (0x7F, *range(0xD800, 0xE000))}
+"""Characters that JSON could hold as they are, but not every text can."""
 
 
 def key(name: str) -> Node:
@@ -114,15 +115,21 @@ def listed(nodes: Sequence[Node]) -> list[Node]:
     return [part for node in nodes for part in (COMMA, node)][1:]
 
 
-def trie(texts: Sequence[str]) -> Node:
+def trie(texts: Sequence[str], depth: int = 0) -> Node:
     """Sorted texts as a tree, in which a common beginning is written once."""
-    branches = []
+    if depth > DEEP:
+        return alt(*map(Lit, texts))
+    branches: list[Node] = []
     for _, group in groupby(texts, key=lambda text: text[:1]):
         same = list(group)
         start = _common(same[0], same[-1])
         rest = [text[len(start) :] for text in same]
-        branches.append(seq(Lit(start), trie(rest)) if len(rest) > 1 else Lit(same[0]))
+        branches.append(seq(Lit(start), trie(rest, depth + 1)) if rest[1:] else Lit(same[0]))
     return alt(*(EMPTY if branch == Lit("") else branch for branch in branches))
+
+
+DEEP = 20
+"""Levels of a tree of constants; beyond, its texts stand side by side."""
 
 
 def tokens(texts: list[str]) -> Node:

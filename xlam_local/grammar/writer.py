@@ -189,6 +189,8 @@ class Writer:
         if shape == Strings():
             return Ref("string")
         try:
+            if has(shape.node, And, Not):
+                automaton(shape.node)
             return self.quoted(self.bounded(shape))
         except TooLarge:
             self.unsure("pattern", "its conditions together have too many cases")

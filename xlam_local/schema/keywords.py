@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from ..gbnf import ANYTHING, Lit, Node, alt, both, empty, matches, without
+from ..gbnf import ANYTHING, Lit, Node, TooLarge, alt, both, empty, matches, without
 from . import formats
 from .language import language
 from .objects import NEVER
@@ -31,9 +31,11 @@ from .shapes import (
     exactly,
     kind,
 )
-from .solver import Solver
+from .solver import Solver, TooMany
 
 Schema = Mapping[str, Any]
+CASES = 32
+"""Cases of which patterns a property's name has."""
 PAIRS = 40
 """Alternatives of a oneOf that are compared with each other."""
 
@@ -130,22 +132,33 @@ def array(solver: Solver, number: int, schema: Schema) -> Kinds:
 def object_(solver: Solver, number: int, schema: Schema) -> Kinds:
     """Objects with these properties, so many of them."""
     least, most = _bounds(schema, "minProperties", "maxProperties")
+    patterns, extras = _by_name(solver, number, schema)
+    exact = (number, "patternProperties") not in solver.notes
+    declared, required = schema.get("properties", {}), schema.get("required", ())
+    more = schema.get("additionalProperties") if exact else None
+    slots = {
+        name: Slot(_of_name(name, declared, patterns, more), name in required)
+        for name in dict.fromkeys([*declared, *required])
+    }
+    met = solver.both(Objects(), Objects(slots, extras, least, most))
+    return replace(only("object", *([met] if met else [])), exact=exact)
+
+
+def _by_name(
+    solver: Solver, number: int, schema: Schema
+) -> tuple[Mapping[Node, Goal], tuple[Extras, ...]]:
+    """Patterns of names, and the properties that have no slot; what is too much is left out."""
+    more = schema.get("additionalProperties")
     try:
         patterns = {
             language(name): goal(each) for name, each in schema.get("patternProperties", {}).items()
         }
+        return patterns, tuple(_extras(patterns, more))
     except PatternError as error:
-        return solver.note(number, "patternProperties", str(error))
-    more = schema.get("additionalProperties")
-    extras = Objects({}, tuple(_extras(patterns, more)))
-    declared = schema.get("properties", {})
-    names = dict.fromkeys([*declared, *schema.get("required", ())])
-    required = set(schema.get("required", ()))
-    slots = {
-        name: Slot(_of_name(name, declared, patterns, more), name in required) for name in names
-    }
-    met = solver.both(Objects(), replace(extras, slots=slots, least=least, most=most))
-    return only("object", *([met] if met else []))
+        solver.note(number, "patternProperties", str(error))
+    except (TooMany, TooLarge):
+        solver.note(number, "patternProperties", "its names have too many cases")
+    return {}, tuple(_extras({}, None))
 
 
 def _of_name(name: str, declared: Schema, patterns: Mapping[Node, Goal], more: int | None) -> Goal:
@@ -167,6 +180,8 @@ def _extras(patterns: Mapping[Node, Goal], more: int | None) -> Iterator[Extras]
             for side, more_ in ((names, wanted), (without(names), FREE))
         ]
         parts = [(there, found) for there, found in split if not empty(there)]
+        if len(parts) > CASES:
+            raise TooMany
     for names, found in parts:
         if found or more is None:
             yield Extras(names, found, bool(found))
