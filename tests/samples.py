@@ -38,7 +38,7 @@ class _Drawn:
         self.rng = rng
         self.height = _heights(rules)
 
-    def text(self, node: Node, depth: int) -> str:
+    def text(self, node: Node, depth: int) -> str:  # noqa: PLR0911
         match node:
             case Lit(text):
                 return text

@@ -69,7 +69,7 @@ def grown(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 regular = st.recursive(st.sampled_from(LETTERS), grown, max_leaves=6)
 
 
-def meaning(node: Node) -> set[str]:
+def meaning(node: Node) -> set[str]:  # noqa: PLR0911
     """What a node means, said in another way: which of a few words it matches."""
     everything = set(WORDS)
     match node:

@@ -50,7 +50,7 @@ def arguments(offer: Offer, *texts: str) -> list[bool]:
     return accepted(offer.grammar, *(f'[{{"name": "f", "arguments": {each}}}]' for each in texts))
 
 
-# --------------------------------------------------------------------------- what it writes is valid
+# ------------------------------------------------------------------------- what it writes is valid
 
 
 @settings(deadline=None, max_examples=150)
@@ -79,7 +79,7 @@ def test_arguments_of_a_call_are_valid(schema: Any) -> None:
     assert not wrong or any(entry.status == "checked" for entry in offer.report)
 
 
-# -------------------------------------------------------------------------------------- the reply
+# --------------------------------------------------------------------------------------- the reply
 
 
 @needs_vocabulary
@@ -185,7 +185,7 @@ def test_the_report_has_every_keyword() -> None:
     assert not any("title" in pointer for pointer, _ in found)
 
 
-# --------------------------------------------------------------------------------- objects and arrays
+# ------------------------------------------------------------------------------ objects and arrays
 
 
 @needs_vocabulary

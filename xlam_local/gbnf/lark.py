@@ -210,7 +210,7 @@ def _heavy(node: Node) -> bool:
     return any(map(heavy, strings)) or sum(map(conditions, strings)) > CONDITIONS
 
 
-CONDITIONS = 20
+CONDITIONS = 12
 """Conditions on strings that one rule may have, all together."""
 
 
