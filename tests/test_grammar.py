@@ -326,6 +326,15 @@ CASES: list[tuple[Any, list[str], list[str]]] = [
         ["null", '"a"'],
         ['"ab"', "1"],
     ),
+    (
+        {"prefixItems": [{"const": n} for n in range(25)], "items": False, "type": "array"},
+        ["[0, 1]", "[]"],
+        ["[1]"],
+    ),
+    ({"enum": ["a" * n for n in range(40)]}, ['"aaa"', '""'], ['"b"', '"' + "a" * 40 + '"']),
+    ({"enum": [1e30, 1]}, ["1e+30", "1.0"], ["1e31"]),
+    ({"properties": {"a": {}, "b": {"const": 1}}, "maxProperties": 0}, ["{}"], ['{"a": 1}']),
+    ({"pattern": "^a{2,3}b*$", "maxLength": 2, "minLength": 2}, ['"aa"'], ['"aab"']),
     ({"allOf": [{"minimum": 2}, {"maximum": 2}], "type": "integer"}, ["2"], ["1", "3"]),
     (
         {"$ref": "#/$defs/t", "$defs": {"t": {"items": {"$ref": "#/$defs/t"}, "type": "array"}}},
@@ -376,6 +385,10 @@ LEFT_TO_THE_CHECK: dict[str, Any] = {
     "oneOf": {"oneOf": [{"uniqueItems": True}, {"minItems": 2}, {"maxItems": 3}]},
     "not": {"not": {"uniqueItems": True}},
     "if": {"if": {"uniqueItems": True}, "then": {"minItems": 1}},
+    "maxProperties": {"properties": {f"a{n}": {} for n in range(150)}, "maxProperties": 3},
+    "contains ": {"contains": {"const": 1}, "minContains": 30, "minItems": 100, "type": "array"},
+    "multipleOf ": {"allOf": [{"multipleOf": 997}, {"not": {"multipleOf": 991}}], "minimum": 0.5},
+    "patternProperties ": {"patternProperties": {"a.{12}$": {}, "b": {"const": 1}}},
 }
 
 
@@ -383,7 +396,7 @@ LEFT_TO_THE_CHECK: dict[str, Any] = {
 def test_what_a_grammar_cannot_say_is_left_to_the_check(keyword: str) -> None:
     _, report = explained(LEFT_TO_THE_CHECK[keyword])
     checked = {entry.keyword for entry in report if entry.status == "checked"}
-    assert keyword in checked
+    assert keyword.strip() in checked
 
 
 ODD: list[Any] = [
@@ -436,6 +449,20 @@ def test_sizes_are_bounded() -> None:
     many = [{"required": [f"a{n}"]} for n in range(60)]
     _, report = explained({"oneOf": many, "type": "object"})
     assert any(entry.status == "checked" for entry in report)
+    with pytest.raises(SchemaError, match="more than 400 items"):
+        for_schema({"prefixItems": [{"const": n} for n in range(500)]})
+    with pytest.raises(SchemaError, match="nested too deeply"):
+        for_schema(
+            {
+                "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}]} for n in range(300)}
+                | {"d300": {}},
+                "$ref": "#/$defs/d0",
+            }
+        )
+    lists = [
+        {"type": "object", "properties": {n: {"const": i} for n in "abcdef"}} for i in range(30)
+    ]
+    assert len(for_schema({"anyOf": lists}).rules) < 3000
     endless = {"properties": {"x": {"$ref": "#"}}, "required": ["x"], "type": "object"}
     with pytest.raises(SchemaError):
         for_schema(endless)

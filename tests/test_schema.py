@@ -27,6 +27,8 @@ FOLLOWED = [
     *("b{1,2}$", "^a$|^b$", "a||b", "(a|^)b$", "$", "^", "a+?b*", "^(?:ab){2,}$", "[^abc]"),
     *(r"^(?!ab)[a-c]+$", r"^(?=.*a)(?=.*b)[abc]{2,3}$", "^((?!ab).)*$", "a(?!b)", "(?=a)b"),
     *("a(?=b|c$)", "(?!a)", r"\bab\b", r"\Bb", r"\b", r"^[a-b]*\bc", "^(a|b)*c?$", "(?i)^AB$"),
+    *("^(?:a(?=b)b?){1,2}c$", "^(?:(?!ab).){2,}$", "(?i)^[A-b]+$", "^((?!$).)*$", r"^ab\b"),
+    *(r"^(?:ab-)\bb", "^(?:a|(?!b)c)?$", "^(?:ab|c)\\b", r"^(?:x(?!x)){2}$"),
     *("(?P<name>a)b", "(?<name>a)b", r"^[\w-]+$", r"[a\-c]", r"^\x61\u0062$", r"^.{2,3}$", "^{a"),
 ]
 WORDS = ["".join(word) for size in range(5) for word in itertools.product("abcx- ", repeat=size)]
@@ -55,6 +57,7 @@ def test_a_pattern_finds_what_pythons_finds(pattern: str) -> None:
         (r"^[\w-.]$", ".", "!"),
         (r"^.$", "\x85", "\u2028"),
         (r"^\/\_\q$", "/_q", "x"),
+        (r"^\p{Any}\x4$", "\nx4", "x4"),
     ],
 )
 def test_patterns_are_read_as_ecmascript_reads_them(
@@ -269,6 +272,150 @@ def test_every_dialect_has_the_same_normal_form(schema: Any, right: Any, wrong: 
     if wrong is not None:
         assert problems(wrong, schema)
     assert set(normal(schema)) == {"$ref", "$defs"}
+
+
+IDENTIFIED = {
+    "$id": "http://x.org/root.json",
+    "properties": {
+        "a": {"$ref": "inner.json#/$defs/n"},
+        "b": {"$ref": "#/prefixItems/1/0"},
+        "c": {"$ref": "other.json"},
+        "d": {"$ref": "https://json-schema.org/draft/2020-12/schema"},
+        "e": {"$ref": "#/unknown/place"},
+    },
+    "prefixItems": [True, [{"type": "null"}]],
+    "unknown": {"place": {"$id": "http://x.org/placed.json", "$ref": "#/here", "here": {}}},
+    "$defs": {
+        "inner": {"$id": "inner.json", "$defs": {"n": {"type": "integer"}}},
+        "other": {
+            "$id": "other.json",
+            "items": {"$dynamicRef": "#it"},
+            "$defs": {"it": {"$dynamicAnchor": "it", "type": "string"}},
+        },
+    },
+}
+
+
+def test_references_follow_identifiers_and_anchors() -> None:
+    schema = {**IDENTIFIED, "prefixItems": [True]} | {"extra": [{"type": "null"}]}
+    schema["properties"] = {**IDENTIFIED["properties"], "b": {"$ref": "#/extra/0"}}  # type: ignore[dict-item]
+    right = {"a": 1, "b": None, "c": ["x"], "d": {"minimum": 1}, "e": 5}
+    assert problems(right, schema) == []
+    assert len(problems({"a": "", "b": 1, "c": [1], "d": {"minimum": ""}}, schema)) == 4
+    for wrong in ("#/extra/1", "#/extra/x", "#nothing", "#/a/b"):
+        with pytest.raises(SchemaError, match="there is nothing"):
+            read({**schema, "$ref": wrong})
+
+
+TREE = {
+    "$id": "http://x.org/strict.json",
+    "$dynamicAnchor": "node",
+    "$ref": "tree.json",
+    "required": ["name"],
+    "$defs": {
+        "tree": {
+            "$id": "tree.json",
+            "$dynamicAnchor": "node",
+            "properties": {"child": {"$dynamicRef": "#node"}},
+        }
+    },
+}
+
+
+def test_a_dynamic_reference_leads_to_the_outermost_anchor() -> None:
+    assert problems({"name": 1, "child": {"name": 2}}, TREE) == []
+    assert problems({"name": 1, "child": {}}, TREE)
+    assert problems({"child": {}}, TREE["$defs"]["tree"]) == []  # type: ignore[index]
+
+
+def test_a_value_nested_too_deeply_is_a_problem() -> None:
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    said = problems(deep, {"items": {"$ref": "#"}, "type": "array"})
+    assert said == ["/: the value is nested too deeply to be checked."]
+
+
+FITTING: list[tuple[Any, list[Any], list[Any]]] = [
+    ({"multipleOf": 2, "not": {"multipleOf": 1}}, [], [2, 3, "x"]),
+    ({"not": {"not": {"enum": [1, 2.5]}}}, [1, 2.5], [3, None]),
+    ({"not": {"enum": ["a", True, None, 3]}}, ["b", False, 4], ["a", True, None, 3]),
+    ({"not": {"enum": [False, True]}, "type": "boolean"}, [], [True, False]),
+    ({"not": {"contains": {"const": 1}, "type": "array"}}, [[2], 1], [[1], [2, 1]]),
+    ({"not": {"contains": {"const": 1}, "maxContains": 1, "minContains": 0}}, [[1, 1]], [[1], 1]),
+    ({"not": {"prefixItems": [{"const": 1}]}}, [[2]], [[], [1, 2]]),
+    ({"not": {"items": {"const": 1}}}, [[2], [1, 2]], [[], [1]]),
+    ({"not": {"minItems": 1, "maxItems": 2}}, [[], [1, 2, 3]], [[1], 1]),
+    ({"not": {"minProperties": 1, "maxProperties": 2}}, [{}, {"a": 1, "b": 2, "c": 3}], [{"a": 1}]),
+    ({"not": {"minLength": 1, "maxLength": 2}}, ["", "abc"], ["a", 1]),
+    ({"not": {"exclusiveMinimum": 1, "maximum": 3, "multipleOf": 2}}, [1, 4, 3], [2, ""]),
+    (
+        {"items": {"contains": {"type": "null"}, "maxContains": 1}},
+        [[[None, 1]]],
+        [[[1]], [[None] * 2]],
+    ),
+    ({"pattern": "^(ab)*$", "minLength": 3, "maxLength": 3}, [1], ["ab", "abab"]),
+    ({"pattern": "^(ab)*$", "minLength": 3}, ["abab"], ["ab"]),
+    ({"pattern": "^a{2}$", "minLength": 3}, [1], ["aa"]),
+    ({"allOf": [{"const": "a"}, {"pattern": "b"}]}, [], ["a"]),
+    ({"oneOf": [{"const": 1}, {"const": 1}]}, [], [1]),
+    ({"if": {"const": 1}}, [1, 2], []),
+    ({"unevaluatedProperties": True, "unevaluatedItems": {}}, [{"a": 1}], []),
+    (
+        {
+            "required": ["a", "b"],
+            "patternProperties": {"^a": {"const": 1}},
+            "additionalProperties": {"const": 2},
+        },
+        [{"a": 1, "b": 2}],
+        [{"a": 2, "b": 2}, {"a": 1, "b": 1}],
+    ),
+    ({"maxProperties": 1, "required": ["a", "b"]}, [1], [{"a": 1, "b": 1}]),
+    (
+        {"properties": {"a": True}, "not": {"properties": {"a": {"const": 1}}}},
+        [{"a": 2}],
+        [{"a": 1}, {}],
+    ),
+    ({"minItems": 2, "maxItems": 1}, [1], [[], [1, 2]]),
+    ({"contains": True, "minContains": 2, "maxContains": 1}, [1], [[1, 2]]),
+    ({"not": {"uniqueItems": True}}, [[1, 1]], []),
+    ({"not": {"additionalProperties": False}}, [{"a": 1}], []),
+    ({"uniqueItems": True}, [[1, 2]], [[1, 1.0]]),
+]
+
+
+@pytest.mark.parametrize(("schema", "right", "wrong"), FITTING, ids=range(len(FITTING)))
+def test_the_solver_tells_values_apart(schema: Any, right: list[Any], wrong: list[Any]) -> None:
+    document = read(schema)
+    solver = Solver(document)
+    goal = frozenset({document.root})
+    assert [value for value in right if not solver.fits(goal, value)] == []
+    assert [value for value in wrong if solver.fits(goal, value)] == []
+
+
+def test_too_many_cases_are_left_to_the_check() -> None:
+    either = [{"anyOf": [{"required": [f"{i}{j}"]} for j in range(9)]} for i in range(9)]
+    for schema in (
+        {"allOf": either},
+        {
+            "properties": {"x": {"allOf": either}},
+            "not": {"properties": {"x": {"not": {"allOf": either}}}},
+        },
+        {"anyOf": [{"required": [f"a{n}"]} for n in range(70)]},
+        {
+            "not": {
+                "oneOf": [
+                    {"properties": {f"a{i}{j}": {"const": i} for j in range(9)}} for i in range(5)
+                ]
+            }
+        },
+        {"pattern": ".*a.{12}$", "not": {"pattern": "b.{13}$"}},
+        {"allOf": [{"pattern": ".*a.{14}$"}, {"pattern": ".*b.{15}$"}], "minLength": 3},
+    ):
+        document = read(schema)
+        solver = Solver(document)
+        kinds = solver.kinds(frozenset({document.root}))
+        assert kinds.exact or solver.notes
 
 
 def test_problems_are_sentences_with_pointers() -> None:

@@ -169,6 +169,21 @@ def walked(line: dict[str, Any], options: argparse.Namespace, count: int) -> Ite
         yield found if exact or not found.startswith("invalid") else "left to the check"
 
 
+def tried(line: dict[str, Any], options: argparse.Namespace, count: int) -> Iterator[str]:
+    """The kinds of verdicts on one schema; bad ones are told on stderr."""
+    try:
+        for verdict_ in walked(line, options, count):
+            word = verdict_.split(" ")[0].rstrip(":")
+            if word in BAD:
+                print(f"{name(line)}: {verdict_[:400]}", file=sys.stderr, flush=True)
+            yield word
+    except TimeoutError:
+        yield "late"
+
+
+BAD = ("differ", "invalid", "no", "stuck", "not", "error")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.walks")
     parser.add_argument("file", type=Path)
@@ -190,19 +205,18 @@ def main() -> None:
         raise TimeoutError
 
     signal.signal(signal.SIGALRM, late)
-    for line in chosen:
-        signal.alarm(60)
-        try:
-            for each in walked(line, options, -(-options.strings // len(chosen))):
-                word = each.split(" ")[0].rstrip(":")
+    done = 0
+    try:
+        for line in chosen:
+            signal.alarm(60)
+            for word in tried(line, options, -(-options.strings // len(chosen))):
                 found[word] += 1
-                if word in ("differ", "invalid", "no", "stuck", "not", "error"):
-                    print(f"{name(line)}: {each[:400]}", file=sys.stderr, flush=True)
-        except TimeoutError:
-            found["late"] += 1
+            signal.alarm(0)
+            done += 1
+    except KeyboardInterrupt:
         signal.alarm(0)
     seconds = round(time.monotonic() - start)
-    print(json.dumps({"schemas": len(chosen), "seconds": seconds, **found}, indent=2))
+    print(json.dumps({"schemas": done, "seconds": seconds, **found}, indent=2))
 
 
 if __name__ == "__main__":

@@ -156,6 +156,8 @@ def _split(head: Node, before: str) -> list[tuple[Node, str]]:
             shorter = repeat(inner, max(least - 1, 0), None if most is None else most - 1)
             nothing = [(EMPTY, before)] if least == 0 else []
             return nothing + [(seq(shorter, part), after) for part, after in _split(inner, before)]
+        case Alt(choices):
+            return [pair for choice in choices for pair in _split(choice, before)]
         case Seq(parts) if parts:
             return [(seq(*parts[:-1], part), after) for part, after in _split(parts[-1], SOMEWHERE)]
         case _:
@@ -189,17 +191,17 @@ def _loop(tree: Loop, rest: Node, before: str) -> Node:
         return _unrolled(tree, rest, before)
     match tree:
         case Loop(Chain((Ahead(inner, False), Chars() as each)), least, None) if rest == EMPTY:
-            bad = seq(ANYTHING, followed(inner, ANYTHING, SOMEWHERE))
-            return both(repeat(each, least), without(both(bad, seq(ANY, ANYTHING))))
+            bad = both(followed(inner, ANYTHING, SOMEWHERE), seq(ANY, ANYTHING))
+            return both(repeat(each, least), without(seq(ANYTHING, bad)))
     raise PatternError("The pattern repeats an assertion.")
 
 
 def _unrolled(tree: Loop, rest: Node, before: str) -> Node:
-    done = rest
-    for number in range(tree.most or 0):
-        here = before if number == (tree.most or 0) - 1 else SOMEWHERE
-        again = followed(tree.inner, done, here)
-        done = again if number < tree.least else alt(again, rest)
+    """A repetition written out, its last time first."""
+    done, most = rest, tree.most or 0
+    for number in range(most):
+        again = followed(tree.inner, done, before if number == most - 1 else SOMEWHERE)
+        done = alt(again, rest) if number < most - tree.least else again
     return done
 
 

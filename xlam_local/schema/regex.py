@@ -343,11 +343,6 @@ ATOMS: dict[str, Callable[[_Parser], Regex]] = {
 NODES = (Lit, Chars, Seq, Alt, Repeat)
 
 
-def plain(regex: Regex) -> bool:
-    """Whether a tree has no assertion in it."""
-    return isinstance(regex, NODES)
-
-
 def chain(parts: list[Regex]) -> Regex:
     """Parts one after the other."""
     parts = [part for part in parts if part != EMPTY]

@@ -284,9 +284,3 @@ def _unlisted(values: tuple[Any, ...]) -> Iterator[Shape] | None:
         case "null":
             return iter([])
     return None
-
-
-def _words(values: tuple[str, ...]) -> Any:
-    from ..gbnf import Lit, alt
-
-    return alt(*map(Lit, values))
