@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from xlam_local import prompt
 from xlam_local.gbnf import Grammar
@@ -22,13 +22,15 @@ class Scripted:
 
     def generate(
         self, written: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Iterator[Prefill | str | End]:
+    ) -> Generator[Prefill | str | End, bool | None, None]:
         self.prompts.append(prompt.text(written))
         self.grammars.append(grammar)
         try:
             yield Prefill(10, 10)
             reply = self.replies.pop(0)
-            yield from reply
+            for item in reply:
+                if (yield item):
+                    break
             if not isinstance(reply[-1], End):
                 yield End(False, Usage(10, 0, 3, 0.1, 0.2))
         finally:

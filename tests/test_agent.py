@@ -17,6 +17,7 @@ from xlam_local.types import (
     End,
     Event,
     No,
+    Note,
     Once,
     Prefill,
     Result,
@@ -155,6 +156,18 @@ def test_the_same_calls_again_and_again_are_a_loop() -> None:
     events = play(Scripted(ADD_2_3, ADD_2_3, ADD_2_3))
     assert outputs(events) == ["5", "5"]
     assert last(events) == "loop"
+
+
+def test_a_call_written_again_word_for_word_ends_the_reply() -> None:
+    one = '{"name": "add", "arguments": {"a": 2, "b": 3}}'
+    events = play(Scripted([f"[{one}", f", {one}", f", {one}", " and on"], ["5"]))
+    (made,) = (event for event in events if isinstance(event, Calls))
+    assert len(made.calls) == 1
+    assert made.text == ""
+    assert any(isinstance(event, Note) for event in events)
+    assert outputs(events) == ["5"]
+    assert isinstance(events[-1], Done)
+    assert events[-1].usage.reply_tokens == 6
 
 
 def test_a_turn_has_a_last_step() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -123,7 +123,7 @@ class Endless(Scripted):
 
     def generate(
         self, written: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Iterator[Prefill | str | End]:
+    ) -> Generator[Prefill | str | End, bool | None, None]:
         try:
             while self.go.acquire(timeout=10):
                 yield "on "

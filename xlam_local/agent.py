@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from .types import (
     Event,
     Message,
     No,
+    Note,
     Prefill,
     Prompt,
     Reason,
@@ -39,6 +40,7 @@ SAME_CALLS = 3
 
 
 Step = Generator[Event, None, Reason | None]
+Generation = Generator[Prefill | str | End, bool | None, None]
 
 
 class Engine(Protocol):
@@ -48,10 +50,8 @@ class Engine(Protocol):
     def format(self) -> prompt.Format:
         """How the model's prompts are written."""
 
-    def generate(
-        self, prompt: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Iterator[Prefill | str | End]:
-        """Yield progress, then text as it is written, then one End."""
+    def generate(self, prompt: Prompt, grammar: Grammar | None, sampling: Sampling) -> Generation:
+        """Yield progress, then text as it is written, then one End; sent True, end the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +142,13 @@ class _Turn:
         rules = grammar.for_turn(self.tools, choice, self.rules.parallel).grammar
         reader, end = ReplyReader(), End()
         written = prompt.render(self.messages, self.tools, self.engine.format)
-        for item in self.engine.generate(written, rules, self.rules.sampling):
+        items = self.engine.generate(written, rules, self.rules.sampling)
+        for item in items:
             match item:
                 case str(piece):
                     yield from reader.feed(piece)
+                    if "}" in piece and reader.repeats():
+                        end = yield from self.stop(items)
                 case Prefill():
                     yield item
                 case End():
@@ -153,6 +156,14 @@ class _Turn:
         yield from reader.rest()
         self.usage += end.usage
         return reader.text, end.cut
+
+    def stop(self, items: Generation) -> Generator[Event, None, End]:
+        """End a reply whose calls go in circles."""
+        yield Note("The model wrote a call once more, word for word; its reply was ended there.")
+        item: object = items.send(True)
+        while not isinstance(item, End):
+            item = next(items)
+        return item
 
     def object(self, text: str, error: ReplyError) -> Step:
         """Tell the model that its calls cannot be read."""

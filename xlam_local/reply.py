@@ -58,6 +58,14 @@ class ReplyReader:
             yield CallDelta(self.text[self._shown :])
             self._shown = len(self.text)
 
+    def repeats(self) -> bool:
+        """Whether the last call that is whole is one made before; it is forgotten then."""
+        values = [value for value in _values(self.text) if value.calls]
+        if not values or values[-1].calls not in [value.calls for value in values[:-1]]:
+            return False
+        self.text = self.text[: values[-1].start].rstrip(", ")
+        return True
+
     def rest(self) -> Iterator[Delta]:
         """What was held back and turned out to be words."""
         if not self._calling and len(self.text) > self._shown:

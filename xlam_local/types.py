@@ -155,6 +155,13 @@ class CallDelta:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the user should know of, in a sentence."""
+
+    text: str
+
+
 Reason = Literal["answer", "calls", "cut", "broken", "steps", "loop", "cancelled"]
 
 
@@ -174,7 +181,7 @@ class End:
     usage: Usage = Usage()
 
 
-Event = Prefill | Delta | CallDelta | Message | Done
+Event = Prefill | Delta | CallDelta | Message | Note | Done
 
 
 @dataclass(frozen=True, slots=True)

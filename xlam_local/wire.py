@@ -16,6 +16,7 @@ from .types import (
     Done,
     Event,
     Message,
+    Note,
     Prefill,
     Result,
     System,
@@ -99,6 +100,8 @@ def event_json(event: Event) -> dict[str, Json]:
             return {"event": "delta", "text": text}
         case CallDelta(text):
             return {"event": "call_delta", "text": text}
+        case Note(text):
+            return {"event": "note", "text": text}
         case Prefill(done, total):
             return {"event": "prefill", "done": done, "total": total}
         case Done(reason, usage):

@@ -6,7 +6,7 @@ import click
 
 from .. import wire
 from ..errors import UsageError
-from ..types import Answer, Calls, Done, Message, Once, System, User
+from ..types import Answer, Calls, Done, Message, Note, Once, System, User
 from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
 
 
@@ -41,6 +41,8 @@ def call(wanted: Wanted, text: tuple[str, ...], system: str | None) -> None:
                 calls = event
             case Answer(answer):
                 click.echo(answer, err=True)
+            case Note(note):
+                click.echo(note, err=True)
             case Done():
                 done = event
     made = calls.calls if done.reason in {"calls", "cut"} else ()

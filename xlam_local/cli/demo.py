@@ -11,7 +11,7 @@ import click
 from .. import config
 from ..errors import ModelMissing
 from ..sanitize import printable
-from ..types import Answer, CallDelta, Calls, Done, Once, Result, Sampling, Tool, User
+from ..types import Answer, CallDelta, Calls, Done, Note, Once, Result, Sampling, Tool, User
 from .show import result_lines
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _played(request: str, tools: Sequence[Tool], engine: Engine) -> None:
                 click.echo(click.style(printable(text), fg="cyan"), nl=False)
             case Calls():
                 click.echo()
+            case Note(text):
+                click.echo(f"\n   {text}", nl=False)
             case Result():
                 click.echo(f"   the tool's result: {printable(result_lines(event))}")
             case Answer(text):

@@ -7,7 +7,7 @@ import sys
 import click
 
 from ..sanitize import printable
-from ..types import Answer, CallDelta, Calls, Delta, Done, Event, Prefill, Result, Usage
+from ..types import Answer, CallDelta, Calls, Delta, Done, Event, Note, Prefill, Result, Usage
 from ..wire import dumps
 
 MOST_LINES = 12
@@ -35,6 +35,8 @@ class Screen:
                 self._write(text, "stderr")
             case Calls() if not self.watched:
                 self.line(calls_line(event))
+            case Note(text):
+                self.line(text)
             case Result():
                 self.line(result_lines(event))
             case Answer(text):

@@ -87,10 +87,11 @@ class Engine:
 
     def generate(
         self, prompt: Prompt, grammar: gbnf.Grammar | None, sampling: Sampling
-    ) -> Iterator[Prefill | str | End]:
+    ) -> Generator[Prefill | str | End, bool | None, None]:
         """Write on after `prompt`, within `grammar`: progress, then text, then one End.
 
-        To cancel, stop consuming; what was read so far stays in the KV cache.
+        To end the reply early, send True after a piece of text. To cancel, stop consuming; what
+        was read so far stays in the KV cache.
 
         Raises:
             PromptError: the prompt leaves no room to write in.
@@ -132,7 +133,7 @@ class Engine:
 
     def _write(
         self, constraint: Constraint, sampling: Sampling, room: int
-    ) -> Generator[str, None, tuple[int, bool]]:
+    ) -> Generator[str, bool | None, tuple[int, bool]]:
         """Write until the end or for `room` tokens; the count of tokens, and whether it was cut."""
         random = np.random.default_rng(sampling.seed)
         last = room - min(CLOSING, room // 2)
@@ -144,9 +145,9 @@ class Engine:
             ended = constraint.finished()
             cut = not ended and written == room
             data = b"".join(map(self.model.piece, new))
-            if text := decoder.decode(data, final=ended or cut):
-                yield text
-            if ended or cut:
+            text = decoder.decode(data, final=ended or cut)
+            stopped = bool(text) and (yield text)
+            if stopped or ended or cut:
                 return written, cut or cut_short
             self._read(new)
             if written < last or constraint.accepting():

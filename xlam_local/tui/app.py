@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, get_current_worker
 
+from .. import types
 from ..errors import XlamError
 from ..session import Session, ending
 from ..types import (
@@ -163,6 +164,8 @@ class XlamApp(App[None]):
                 await self.writing_calls(text)
             case Calls() as calls:
                 await self.show_cards(calls)
+            case types.Note(text):
+                await self.show(Note(text))
             case Result(call=call) as result:
                 self.cards[call.id].finish(result)
             case Answer(text):
