@@ -164,6 +164,12 @@ def test_one_odd_schema_takes_no_other_tool_down() -> None:
     assert for_turn(odd).tools == ()
 
 
+def test_the_report_names_what_it_does_not_know_and_what_stands_deep_inside() -> None:
+    _, report = explained({"$schema": "http://x.org/own", "anyOf": [{"uniqueItems": True}]})
+    assert ("/$schema", "exact") in {(entry.pointer, entry.status) for entry in report}
+    assert ("/anyOf/0/uniqueItems", "checked") in {(e.pointer, e.status) for e in report}
+
+
 def test_the_report_has_every_keyword() -> None:
     offer = for_turn(
         [

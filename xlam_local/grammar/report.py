@@ -12,6 +12,7 @@ from ..schema.formats import shape
 from ..schema.keywords import KEYWORDS
 
 Status = Literal["exact", "checked", "refused"]
+STANDARD = "https://json-schema.org/draft/2020-12/schema"
 SILENT = ANNOTATIONS | {"additionalItems", "minContains", "maxContains", "then", "else", "nullable"}
 
 
@@ -30,6 +31,8 @@ class Entry:
 def entries(tool: str, solver: Solver) -> Iterator[Entry]:
     """An entry for each keyword that the tool's schema has."""
     document = solver.document
+    if "json-schema.org" not in str(document.written[document.root].get("$schema", STANDARD)):
+        yield Entry(tool, "/$schema", "$schema", "exact", "an unknown draft, read as 2020-12")
     for number, keyword in solver.notes.keys() - _written(solver):
         pointer = document.pointers[number]
         yield Entry(tool, pointer, keyword, "checked", solver.notes[number, keyword])
