@@ -12,6 +12,7 @@ from xlam_local.types import (
     Calls,
     Delta,
     Done,
+    Note,
     Prefill,
     Result,
     System,
@@ -44,6 +45,10 @@ CONVERSATION = (
 )
 def test_tools_are_read_in_every_form(data: Any) -> None:
     assert wire.tools(data) == (Tool("f", "d", SCHEMA),)
+
+
+def test_a_call_is_written_as_xlam_writes_it() -> None:
+    assert wire.dumps(wire.call_json(CALL)) == '{"name": "f", "arguments": {"a": "é"}}'
 
 
 def test_a_tool_needs_no_more_than_a_name() -> None:
@@ -137,6 +142,7 @@ def test_a_system_text_is_text() -> None:
     [
         (Delta("x"), {"event": "delta", "text": "x"}),
         (CallDelta("["), {"event": "call_delta", "text": "["}),
+        (Note("n"), {"event": "note", "text": "n"}),
         (Prefill(1, 2), {"event": "prefill", "done": 1, "total": 2}),
         (Answer("a"), {"event": "message", "message": {"role": "assistant", "content": "a"}}),
     ],

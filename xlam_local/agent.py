@@ -160,10 +160,9 @@ class _Turn:
     def stop(self, items: Generation) -> Generator[Event, None, End]:
         """End a reply whose calls go in circles."""
         yield Note("The model wrote a call once more, word for word; its reply was ended there.")
-        item: object = items.send(True)
-        while not isinstance(item, End):
-            item = next(items)
-        return item
+        end = items.send(True)
+        assert isinstance(end, End)
+        return end
 
     def object(self, text: str, error: ReplyError) -> Step:
         """Tell the model that its calls cannot be read."""

@@ -58,6 +58,8 @@ def _bounded(value: Number) -> Number:
         bits = max(value.numerator.bit_length(), value.denominator.bit_length())
         if bits > MOST_DIGITS * math.log2(10):
             raise OverflowError
+    elif not math.isfinite(value):
+        raise OverflowError
     return value
 
 
