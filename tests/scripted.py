@@ -12,6 +12,7 @@ from xlam_local.types import End, Prefill, Prompt, Sampling, Usage
 class Scripted:
     """Says one reply after the other, each given in pieces, and keeps the prompts it read."""
 
+    name = "scripted"
     format = prompt.QWEN
 
     def __init__(self, *replies: Sequence[str | End]) -> None:

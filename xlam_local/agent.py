@@ -47,6 +47,10 @@ class Engine(Protocol):
     """Anything that writes on after a prompt, within a grammar."""
 
     @property
+    def name(self) -> str:
+        """The model's name, for people."""
+
+    @property
     def format(self) -> prompt.Format:
         """How the model's prompts are written."""
 

@@ -68,6 +68,11 @@ class Engine:
         self.context.close()
         self.model.close()
 
+    @property
+    def name(self) -> str:
+        """The model's name, as its file says it."""
+        return self.model.metadata.get("general.name") or self.model.path.stem
+
     @cached_property
     def format(self) -> prompt.Format:
         """How this model's prompts are written: xLAM's own way, or as its file says."""

@@ -19,6 +19,7 @@ from textual.worker import Worker, get_current_worker
 
 from .. import types
 from ..errors import XlamError
+from ..sanitize import printable
 from ..session import Session, ending
 from ..types import (
     Answer,
@@ -205,8 +206,13 @@ class XlamApp(App[None]):
             await self.writing.remove()
         self.writing = self.answer = None
         for call in calls.calls:
-            self.cards[call.id] = Card(call)
+            self.cards[call.id] = Card(call, self.does(call))
             await self.show(self.cards[call.id])
+
+    def does(self, call: ToolCall) -> str:
+        """What running a call can do."""
+        tools = self.session.tools if self.session else ()
+        return next((tool.effect.value for tool in tools if tool.name == call.name), "unknown")
 
     async def finish(self, done: Done) -> None:
         """Say how the turn ended, and what it took."""
@@ -231,5 +237,6 @@ class XlamApp(App[None]):
         await self.query_one("#chat", VerticalScroll).mount(widget)
 
     def status(self, text: str) -> None:
-        """Say what is going on."""
-        self.query_one("#status", Static).update(text)
+        """Say what is going on, and with which model."""
+        name = f"{self.session.engine.name} · " if self.session else ""
+        self.query_one("#status", Static).update(printable(name + text))

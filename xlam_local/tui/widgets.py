@@ -64,21 +64,27 @@ class Writing(Static):
 class Card(Vertical):
     """A call: its name, its arguments in full, and what came of it."""
 
-    def __init__(self, call: ToolCall) -> None:
+    def __init__(self, call: ToolCall, does: str) -> None:
         super().__init__()
         self.call = call
+        self.does = does
+        """What running the tool can do."""
 
     def compose(self) -> ComposeResult:
         """Lay out the call; its result comes later."""
-        yield Label(f"◌ {printable(self.call.name)}", classes="name", markup=False)
+        yield Label(self.heading("◌"), classes="name", markup=False)
         yield Static(arguments(self.call), classes="arguments", markup=False)
+
+    def heading(self, mark: str) -> str:
+        """The tool's name, after a mark for how far its call is."""
+        return f"{mark} {printable(self.call.name)} · {self.does}"
 
     def finish(self, result: Result) -> None:
         """Show what came of the call, folded if it is long."""
         kind = "done" if result.ok else "refused" if result.refused else "failed"
         self.add_class(kind)
         mark = {"done": "✓", "refused": "✗", "failed": "!"}[kind]
-        self.query_one(".name", Label).update(f"{mark} {printable(self.call.name)}")
+        self.query_one(".name", Label).update(self.heading(mark))
         output = printable(result.output)
         body = Static(output, classes="output", markup=False)
         if len(output) <= PREVIEW and "\n" not in output:
