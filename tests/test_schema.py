@@ -183,7 +183,7 @@ def grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 schemas = st.recursive(leaves, grown, max_leaves=6)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(schemas, st.lists(values, min_size=1, max_size=6))
 def test_the_normal_form_accepts_what_the_schema_accepts(schema: Any, candidates: Any) -> None:
     document = read(schema)

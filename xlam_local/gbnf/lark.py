@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .nfa import automaton
 from .nodes import (
     Alt,
     And,
@@ -26,14 +25,10 @@ from .nodes import (
     Repeat,
     Seq,
     Token,
-    alt,
-    children,
-    conditions,
     has,
-    heavy,
     seq,
 )
-from .spelling import chars, spelled
+from .spelling import spelled
 from .text import suffix
 
 ANY_TEXT = "/(?s:.)*/"
@@ -51,19 +46,12 @@ class _Writer:
     def __init__(self, grammar: Grammar) -> None:
         self.grammar = grammar
         self.terminals: dict[Node, str] = {}
-        self.states: dict[Node, str] = {}
-        self.extra: dict[str, Node] = {}
-        self.slow = any(map(_heavy, grammar.rules.values()))
-        """Strings are read character by character, all of them: tokens would not fit together."""
         self.names = {name: _rule(name, number) for number, name in enumerate(grammar.rules)}
 
     def lines(self) -> Iterator[str]:
         """All rules, then all terminals."""
         for name, node in self.grammar.rules.items():
             yield f"{self.names[name]}: {self.bare(node)}\n"
-            while self.extra:
-                other = next(iter(self.extra))
-                yield f"{other}: {self.bare(self.extra.pop(other))}\n"
         for node, name in self.terminals.items():
             yield f"{name}: {terminal(node)}\n"
 
@@ -81,26 +69,7 @@ class _Writer:
         return self.terminals.setdefault(node, f"T{len(self.terminals)}")
 
     def token(self, node: Token) -> str:
-        if self.slow and isinstance(node.node, Lit) and node.node.text.startswith('"'):
-            return self.literal(node.node)
         return self.terminal(node.node)
-
-    def quoted(self, node: Quoted) -> str:
-        if not self.slow:
-            return self.terminal(node)
-        if node not in self.states:
-            machine = automaton(node.node)
-            first = f"q{len(self.states)}"
-            self.states[node] = first
-            names = [f"{first}-{state}" for state in range(len(machine.moves))]
-            self.extra[first] = seq(Lit('"'), Ref(names[0]))
-            self.names |= {name: name for name in (first, *names)}
-            for state, name in enumerate(names):
-                steps = [
-                    seq(Token(chars(each)), Ref(names[to])) for to, each in machine.steps(state)
-                ]
-                self.extra[name] = alt(*steps, *([Lit('"')] if state in machine.final else []))
-        return self.states[node]
 
     def literal(self, node: Lit) -> str:
         return " ".join(self.terminal(Lit(char)) for char in node.text) or '""'
@@ -120,7 +89,6 @@ class _Writer:
 
 RULES: dict[type, Callable[[_Writer, Any], str]] = {
     Token: _Writer.token,
-    Quoted: _Writer.quoted,
     Lit: _Writer.literal,
     Ref: _Writer.reference,
     Seq: _Writer.sequence,
@@ -197,21 +165,6 @@ REGEXES: dict[type, Callable[[Any], str]] = {
 def _char(code: int) -> str:
     char = chr(code)
     return char if char.isalnum() and char.isascii() else f"\\x{{{code:X}}}"
-
-
-def _heavy(node: Node) -> bool:
-    """Whether a rule has strings that are too much to take as tokens."""
-    todo, strings = [node], set[Node]()
-    while todo:
-        found = todo.pop()
-        if isinstance(found, Quoted) and has(found, And):
-            strings.add(found)
-        todo.extend(children(found))
-    return any(map(heavy, strings)) or sum(map(conditions, strings)) > CONDITIONS
-
-
-CONDITIONS = 12
-"""Conditions on strings that one rule may have, all together."""
 
 
 def _rule(name: str, number: int) -> str:

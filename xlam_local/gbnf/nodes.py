@@ -252,14 +252,6 @@ def conditions(node: Node) -> int:
     return count
 
 
-def heavy(node: Node) -> bool:
-    """Whether a node asks for more conditions than llguidance follows."""
-    return conditions(node) > CONDITIONS
-
-
-CONDITIONS = 4
-
-
 def _flat(nodes: Iterable[Node], kind: type[Seq] | type[Alt] | type[And]) -> Iterator[Node]:
     for node in nodes:
         if isinstance(node, kind):

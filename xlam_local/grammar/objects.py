@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from ..gbnf import (
     ANYTHING,
     EMPTY,
+    And,
     Lit,
     Node,
+    Not,
+    Quoted,
     Ref,
     TooLarge,
     alt,
     automaton,
     both,
+    conditions,
     optional,
     repeat,
     seq,
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 FREE = 6
 """Properties that may come in any order, where values without a tool are described."""
+CONDITIONS = 12
+"""Conditions on the names of one object's properties, all together."""
 BLOCK = 100
 """Properties in one row of rules."""
 LEADING = 3
@@ -43,13 +49,14 @@ Written = tuple[frozenset[int], int]
 
 def object_(writer: Writer, shape: Objects, rule: str) -> Node:
     """The objects of a shape."""
+    shape = _told(writer, shape)
     pairs = [
         (slot.needed, seq(key(name), COLON, writer.node(slot.goal)))
         for name, slot in shape.slots.items()
         if slot.needed or not writer.solver.empty(slot.goal)
     ]
     extras = [
-        seq(_names(writer, extra, shape), COLON, writer.node(extra.goal))
+        seq(_names(extra, shape), COLON, writer.node(extra.goal))
         for extra in _open(writer, shape, rule)
         if not writer.solver.empty(extra.goal)
     ]
@@ -73,18 +80,32 @@ def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
             yield extra
 
 
-def _names(writer: Writer, extra: Extras, shape: Objects) -> Node:
+def _names(extra: Extras, shape: Objects) -> Node:
     """The names of properties without a slot."""
     taken = alt(*map(Lit, shape.slots))
     names = both(extra.names, without(taken)) if shape.slots else extra.names
-    if names == ANYTHING:
-        return Ref("string")
+    return Ref("string") if names == ANYTHING else Quoted(names)
+
+
+def _told(writer: Writer, shape: Objects) -> Objects:
+    """The shape with names that both executors can tell apart; others overlap."""
     try:
-        automaton(extra.names)
-        return writer.quoted(names)
+        count = sum(conditions(_names(extra, shape)) for extra in shape.extras)
+        for extra in shape.extras:
+            automaton(extra.names)
     except TooLarge:
-        writer.unsure("patternProperties", "its names together have too many cases")
-        return Ref("string")
+        count = CONDITIONS + 1
+    if count <= CONDITIONS:
+        return shape
+    writer.unsure("patternProperties", "its names have too many conditions")
+    loose = (replace(extra, names=_wanted(extra.names)) for extra in shape.extras)
+    return replace(shape, extras=tuple(loose))
+
+
+def _wanted(names: Node) -> Node:
+    """Names by the first pattern that they have, whatever others say."""
+    parts = names.parts if isinstance(names, And) else (names,)
+    return next((part for part in parts if not isinstance(part, Not)), ANYTHING)
 
 
 def _leading(pairs: list[Pair]) -> int:

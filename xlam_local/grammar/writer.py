@@ -22,8 +22,8 @@ from ..gbnf import (
     TooLarge,
     alt,
     automaton,
+    conditions,
     has,
-    heavy,
     seq,
 )
 from ..schema import Solver
@@ -46,6 +46,8 @@ from .scalars import number as spelled
 
 RULES = 20_000
 """Rules that one schema may need."""
+CONDITIONS = 4
+"""Conditions on one text that llguidance follows."""
 STATES = 3000
 """States of an automaton that GBNF spells out."""
 
@@ -191,7 +193,9 @@ class Writer:
         try:
             if has(shape.node, And, Not):
                 automaton(shape.node)
-            return self.quoted(self.bounded(shape))
+            if conditions(shape.node) > CONDITIONS:
+                raise TooLarge
+            return Quoted(self.bounded(shape))
         except TooLarge:
             self.unsure("pattern", "its conditions together have too many cases")
             return Ref("string")
@@ -203,10 +207,6 @@ class Writer:
             self.unsure("maxLength", "pattern and length together have too many cases")
             return shape.node
         return node
-
-    def quoted(self, node: Node) -> Node:
-        """A string whose characters a regular node matches."""
-        return NOTHING if heavy(node) and not automaton(node).final else Quoted(node)
 
     def fits(self, node: Node, shape: Strings) -> bool:
         """Whether GBNF can say what a pattern and a length together ask for."""
