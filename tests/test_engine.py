@@ -14,7 +14,7 @@ from xlam_local.errors import GrammarError, ModelError, ModelMissing, PromptErro
 from xlam_local.types import Answer, End, Piece, Prefill, Prompt, Sampling, Tool, User
 
 from .tiny import tiny, write
-from .toolsets import TOOLSETS
+from .toolsets import TOOLSETS, of
 
 GREEDY = Sampling(max_tokens=16)
 EXECUTORS = ["llguidance", "llama.cpp"]
@@ -163,9 +163,11 @@ def engine4k(request: pytest.FixtureRequest, tiny_path: Path) -> Iterator[Engine
     loaded.close()
 
 
-@pytest.mark.parametrize("name", ["strings", "all optional", "array of objects", "recursion"])
+@pytest.mark.parametrize(
+    "name", ["strings", "all optional", "array of objects", "recursion", "endless"]
+)
 def test_calls_are_closed_when_the_room_runs_out(engine4k: Engine, name: str) -> None:
-    tools = TOOLSETS[name]
+    tools = {**TOOLSETS, "endless": of({"type": "string", "minLength": 9})}[name]
     offer = grammar.for_turn(tools, "required")
     written = prompt.render([User("Go.")], tools, engine4k.format)
     for room in (70, 90, 130):

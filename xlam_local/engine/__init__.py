@@ -13,11 +13,11 @@ from typing import Literal
 
 import llama_cpp
 import numpy as np
-import numpy.typing as npt
 
 from .. import gbnf, prompt
 from ..errors import GrammarError, ModelError, PromptError
 from ..types import End, Prefill, Prompt, Sampling, Usage
+from .closing import Closer
 from .constraint import EXECUTORS, Compiler, Constraint, Free
 from .llama import Context, Logits, Model
 from .sampling import choose, cuts_off
@@ -158,7 +158,7 @@ class Engine:
             if written < last or constraint.accepting():
                 token = _next(self.context.logits(), constraint, sampling, random)
             else:
-                token = self._closer(constraint)
+                token = self._close(constraint)
                 cut_short = True
             if token in self.model.ends:
                 if text := decoder.decode(b"", final=True):
@@ -166,27 +166,17 @@ class Engine:
                 return written, cut_short
             new = [token, *constraint.forced()]
 
-    def _closer(self, constraint: Constraint) -> int:
-        """The token that brings a call nearer to its end, for there is little room left."""
-        narrowed = constraint.narrow(self.context.logits())
-        closing, opening = self._brackets
-        for token in (*self.model.ends, *closing):
-            if narrowed[token] > -np.inf:
-                break
-        else:
-            calm = np.where(opening, -np.inf, narrowed)
-            token = int((calm if calm.max() > -np.inf else narrowed).argmax())
+    def _close(self, constraint: Constraint) -> int:
+        """A token that the grammar allows and that brings a call nearer to its end."""
+        token = self._closer.choose(constraint.narrow(self.context.logits()))
         if not constraint.take(token):
             raise GrammarError(NOTHING_FOLLOWS)
         return token
 
     @cached_property
-    def _brackets(self) -> tuple[Sequence[int], npt.NDArray[np.bool_]]:
-        """The tokens that only close, those that close most first; and which ones open or go on."""
+    def _closer(self) -> Closer:
         pieces = [self.model.piece(token) for token in range(self.model.vocab_size)]
-        closing = [n for n, piece in enumerate(pieces) if piece and not piece.strip(b'"}]')]
-        closing.sort(key=lambda token: -len(pieces[token]))
-        return closing, np.array([any(mark in piece for mark in b"{[,") for piece in pieces])
+        return Closer(pieces, self.model.ends)
 
     def _read(self, tokens: Sequence[int]) -> None:
         size = self.context.batch_size
