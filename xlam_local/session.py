@@ -143,14 +143,13 @@ def open_engine(
         OutOfMemory: it does not fit.
     """
     from .engine import Engine as Loaded
-    from .models import gguf
 
     folders = folders or config.folders()
     settings = settings or config.load(folders.config / "config.toml")
     store = models.Store.under(folders.config, folders.data)
     wanted = name or settings.model
     path = models.find(wanted, store) if wanted else models.default(store)
-    gguf.read(path)
+    models.header(path)
     engine = Loaded.load(path, settings.context, settings.threads)
     models.mark_used(path, store)
     return engine
