@@ -147,6 +147,7 @@ def test_the_shortest_nodes_are_written_for_what_is_said() -> None:
     assert both(ANYTHING, Lit("a")) == Lit("a")
     assert both(Lit("a"), NOTHING) == NOTHING
     assert without(without(Lit("a"))) == Lit("a")
+    assert without(seq(ANYTHING, chars("az"), ANYTHING)) == Repeat(negated(chars("az")))
 
 
 def test_gbnf_is_written_rule_by_rule_with_comments() -> None:

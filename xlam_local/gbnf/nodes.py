@@ -161,7 +161,12 @@ def both(*parts: Node) -> Node:
 
 def without(node: Node) -> Node:
     """Text that the node does not match."""
-    return node.node if isinstance(node, Not) else Not(node)
+    match node:
+        case Not(inner):
+            return inner
+        case Seq((before, Chars() as each, after)) if before == after == ANYTHING:
+            return Repeat(negated(each))
+    return Not(node)
 
 
 def token(text: str) -> Node:
