@@ -19,7 +19,9 @@ from xlam_local.tui.app import XlamApp
 from .resources import FILES, get
 
 ASSETS = Path(__file__).parent.parent / "assets"
-REQUEST = "I run 42 kilometers and weigh 70 kilograms. What is that in miles and in pounds?"
+REQUEST = (
+    "What time is it in Paris and in New York? Call the tools once, then answer in one sentence."
+)
 
 
 async def draw(model: Path, request: str, size: tuple[int, int]) -> str:
@@ -44,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="qwen2.5-coder-1.5b", choices=list(FILES))
     parser.add_argument("--request", default=REQUEST)
-    parser.add_argument("--size", default="100x30")
+    parser.add_argument("--size", default="100x26")
     parser.add_argument("--to", type=Path, default=ASSETS / "app.svg")
     wanted = parser.parse_args()
     width, height = map(int, wanted.size.split("x"))
