@@ -20,6 +20,7 @@ from ..gbnf import (
     automaton,
     both,
     conditions,
+    empty,
     optional,
     repeat,
     seq,
@@ -76,8 +77,15 @@ def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
     """The properties without a slot that the grammar lets through."""
     closed = writer.closed and (bool(shape.slots) or rule == writer.prefix)
     for extra in shape.extras:
-        if extra.said or not closed:
+        if (extra.said or not closed) and not _used_up(extra, shape):
             yield extra
+
+
+def _used_up(extra: Extras, shape: Objects) -> bool:
+    """Whether all of the names have slots."""
+    if extra.names == ANYTHING or not shape.slots:
+        return False
+    return empty(both(extra.names, without(alt(*map(Lit, shape.slots)))))
 
 
 def _names(extra: Extras, shape: Objects) -> Node:
