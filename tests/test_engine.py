@@ -156,7 +156,10 @@ def test_random_weights_write_only_valid_calls(
         check(calls(engine4k, tools, seed), tools)
 
 
-@pytest.fixture(scope="module", params=EXECUTORS)
+@pytest.fixture(
+    scope="module",
+    params=["llguidance", pytest.param("llama.cpp", marks=pytest.mark.slow)],
+)
 def engine4k(request: pytest.FixtureRequest, tiny_path: Path) -> Iterator[Engine]:
     loaded = Engine.load(tiny_path, context=4096, threads=1, executor=request.param)
     yield loaded

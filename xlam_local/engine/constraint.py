@@ -75,18 +75,17 @@ class MaskCompiler:
     def __init__(self, model: Model) -> None:
         self._ends = sorted(model.ends)
         self._tokenizer: LLTokenizer = lltokenizer_from_vocab(model.vocab, eos_token=self._ends)
-        self._last: tuple[gbnf.Grammar, LLMatcher] | None = None
+        self._last: tuple[gbnf.Grammar, str] | None = None
 
     def start(self, grammar: gbnf.Grammar) -> Constraint:
-        """The state before the first token; the last grammar is kept compiled."""
+        """The state before the first token; the text of the last grammar is kept."""
         if self._last is None or self._last[0] is not grammar:
-            matcher = LLMatcher(
-                self._tokenizer, LLMatcher.grammar_from_lark(gbnf.lark(grammar)), log_level=0
-            )
-            if matcher.is_error():
-                raise GrammarError(f"llguidance cannot load the grammar: {matcher.get_error()}")
-            self._last = (grammar, matcher)
-        return Mask(self._last[1].deep_copy())
+            self._last = (grammar, LLMatcher.grammar_from_lark(gbnf.lark(grammar)))
+        # A copy of a matcher shares its lexer, which fills up over many replies.
+        matcher = LLMatcher(self._tokenizer, self._last[1], log_level=0)
+        if matcher.is_error():
+            raise GrammarError(f"llguidance cannot load the grammar: {matcher.get_error()}")
+        return Mask(matcher)
 
 
 class Mask:
