@@ -102,6 +102,19 @@ async def test_enter_and_escape_refuse(key: str) -> None:
         assert app.query_one(Card).has_class("refused")
 
 
+async def test_leaving_refuses_what_is_asked_and_ends_the_turn() -> None:
+    session = Session(Scripted(ADD_2_3, ADD_2_3, ["5"]), [WRITE])
+    app = app_with(session)
+    async with app.run_test() as pilot:
+        await say(pilot, "2 + 3?")
+        await wait_until(pilot, lambda: isinstance(app.screen, Approval))
+        turn = app.turn
+        assert turn is not None
+        await pilot.press("ctrl+q")
+        await wait_until(pilot, lambda: turn.is_finished)
+    assert any(isinstance(m, Result) and not m.ok for m in session.messages)
+
+
 async def test_always_asks_no_more() -> None:
     session = Session(Scripted(ADD_2_3, ["5"], ADD_2_3, ["5"]), [WRITE])
     app = app_with(session)

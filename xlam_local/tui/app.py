@@ -67,7 +67,7 @@ class XlamApp(App[None]):
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", priority=True),
-        Binding("ctrl+q", "quit", "Quit"),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
     ]
 
     def __init__(self, open_session: Callable[[], Session], folder: Path) -> None:
@@ -79,6 +79,8 @@ class XlamApp(App[None]):
         """The turn that is going on, until its thread has said that it ended."""
         self.waiting = ""
         """What the user said before the model was there."""
+        self.leaving = False
+        """Whether the user wants to leave: nothing is asked any more."""
         self.answer: Answered | None = None
         self.writing: Writing | None = None
         self.cards: dict[str, Card] = {}
@@ -142,8 +144,19 @@ class XlamApp(App[None]):
 
     def ask(self, tool: Tool, call: ToolCall) -> Decision:
         """Ask the user about a call; called from the turn's thread, which waits."""
+        if self.leaving:
+            return No()
         decision = self.call_from_thread(self.push_screen_wait, Approval(tool, call))
         return decision if decision is not None else No()
+
+    async def action_quit(self) -> None:
+        """Leave; a turn whose thread waits for an answer would keep the program from ending."""
+        self.leaving = True
+        if isinstance(self.screen, Approval):
+            self.screen.action_answer("no")
+        if self.turn is not None:
+            self.turn.cancel()
+        self.call_later(self.exit)
 
     def action_cancel(self) -> None:
         """Refuse the call that is asked about, or stop the turn."""
@@ -156,6 +169,8 @@ class XlamApp(App[None]):
     @on(Happened)
     async def happened(self, message: Happened) -> None:
         """Show what happened in the turn."""
+        if self.leaving:
+            return
         match message.event:
             case Prefill(done, total):
                 self.status(f"Reading: {done} of {total} tokens")
