@@ -125,6 +125,7 @@ async def test_always_asks_no_more() -> None:
         await wait_until(pilot, lambda: ready(app) and len(app.query(Answered)) == 1)
         await say(pilot, "Again?")
         await wait_until(pilot, lambda: ready(app) and len(app.query(Answered)) == 2)
+        assert all(card.has_class("done") for card in app.query(Card))
 
 
 class Endless(Scripted):
