@@ -14,6 +14,7 @@ from xlam_local.types import (
     End,
     No,
     Once,
+    Question,
     Result,
     System,
     Tool,
@@ -50,8 +51,8 @@ def test_a_tool_that_writes_does_not_run_unasked() -> None:
 def test_always_asks_no_more() -> None:
     asked: list[ToolCall] = []
 
-    def approve(tool: Tool, made: ToolCall) -> Decision:
-        asked.append(made)
+    def approve(question: Question) -> Decision:
+        asked.append(question.call)
         return Always()
 
     session = Session(Scripted(ADD_2_3, call(a=1, b=1), ["5"]), [WRITE], approve)
@@ -63,8 +64,8 @@ def test_always_asks_no_more() -> None:
 def test_once_and_no_ask_again(decision: Decision) -> None:
     asked: list[ToolCall] = []
 
-    def approve(tool: Tool, made: ToolCall) -> Decision:
-        asked.append(made)
+    def approve(question: Question) -> Decision:
+        asked.append(question.call)
         return decision
 
     session = Session(Scripted(ADD_2_3, call(a=1, b=1), ["5"]), [WRITE], approve)

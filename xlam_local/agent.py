@@ -218,11 +218,11 @@ def run(tool: Tool, call: ToolCall, approve: Approve) -> Result:
     """Run one call if it is approved. Whatever goes wrong is told to the model."""
     if tool.run is None:
         return Result(call, "Not run, because another call beside it was not valid.", ok=False)
-    decision = approve(tool, call)
-    if isinstance(decision, No):
-        reason = f" Reason: {decision.reason}" if decision.reason else ""
-        return Result(call, f"The user refused this call.{reason}", ok=False, refused=True)
     try:
+        decision = approve(tool, call)
+        if isinstance(decision, No):
+            reason = f" Reason: {decision.reason}" if decision.reason else ""
+            return Result(call, f"The user refused this call.{reason}", ok=False, refused=True)
         return Result(call, to_text(tool.run(**call.arguments)))
     except ToolError as error:
         return Result(call, str(error), ok=False)

@@ -12,15 +12,17 @@ from .errors import EndlessTurn, ReplyCut, ReplyError, XlamError
 from .types import (
     Always,
     Answer,
-    Approve,
+    Ask,
     Calls,
     Decision,
     Delta,
     Done,
+    Effect,
     Event,
     Message,
     No,
     Once,
+    Question,
     Reason,
     Result,
     System,
@@ -30,9 +32,17 @@ from .types import (
 )
 
 
-def refuse(tool: Tool, call: ToolCall) -> Decision:
+def refuse(question: Question) -> Decision:
     """Refuse what asks: what a session does where nobody can be asked."""
     return No("There is nobody to ask.")
+
+
+DOES = {
+    Effect.READ: "It reads.",
+    Effect.WRITE: "It writes on this machine.",
+    Effect.EXECUTE: "It runs code on this machine.",
+    Effect.NETWORK: "It reaches the network.",
+}
 
 
 class Session:
@@ -45,7 +55,7 @@ class Session:
         self,
         engine: Engine,
         tools: Sequence[Tool] = (),
-        approve: Approve = refuse,
+        approve: Ask = refuse,
         rules: Rules = Rules(),
         system: str | None = None,
     ) -> None:
@@ -100,7 +110,8 @@ class Session:
     def _decide(self, tool: Tool, call: ToolCall) -> Decision:
         if not policy.asks(tool, self.allowed):
             return Once()
-        decision = self.approve(tool, call)
+        preview = tool.preview(**call.arguments) if tool.preview else ""
+        decision = self.approve(Question(tool, call, DOES[tool.effect], preview))
         if isinstance(decision, Always):
             self.allowed.add(tool.name)
         return decision

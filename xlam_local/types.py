@@ -19,6 +19,16 @@ class Effect(Enum):
     NETWORK = "network"
 
 
+class Sandbox(Enum):
+    """What holds a tool while it runs, the weakest first."""
+
+    NONE = "none"
+    LIMITS = "limits"
+    """Time, memory, output and environment are limited."""
+    ISOLATED = "isolated"
+    """Limits, a read-only system and no network besides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """Something the model can call."""
@@ -30,6 +40,11 @@ class Tool:
     effect: Effect = Effect.EXECUTE
     run: Callable[..., object] | None = None
     """The function behind the tool, or None when the caller runs it."""
+    preview: Callable[..., str] | None = None
+    """Tells from the arguments what a call would do: a diff, a command line, a host."""
+    sandbox: Sandbox = Sandbox.NONE
+    source: str = ""
+    """Where the tool comes from: built-in, a file, a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,11 @@ class Once:
 class Always:
     """The user lets this tool run from now on."""
 
+    exact: bool = False
+    """Only with the very same arguments."""
+    keep: bool = False
+    """For good, not only until the session ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class No:
@@ -105,6 +125,21 @@ class No:
 
 Decision = Once | Always | No
 Approve = Callable[[Tool, ToolCall], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that may run only if the user lets it."""
+
+    tool: Tool
+    call: ToolCall
+    why: str = ""
+    """Why it has to be asked, as a sentence."""
+    preview: str = ""
+    """What the call would do: a diff, a command line, a host."""
+
+
+Ask = Callable[[Question], Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +174,28 @@ class Prefill:
 
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How much of a model is loaded, from 0 to 1."""
+
+    done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing new for a moment: whoever follows a turn can cancel it here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the context holds, in tokens."""
+
+    system: int
+    tools: int
+    history: int
+    free: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +238,7 @@ class End:
     usage: Usage = Usage()
 
 
-Event = Prefill | Delta | CallDelta | Message | Note | Done
+Event = Prefill | Meter | Tick | Delta | CallDelta | Message | Note | Done
 
 
 @dataclass(frozen=True, slots=True)

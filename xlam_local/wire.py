@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from .errors import ToolFileError, UsageError
 from .types import (
@@ -16,10 +16,12 @@ from .types import (
     Done,
     Event,
     Message,
+    Meter,
     Note,
     Prefill,
     Result,
     System,
+    Tick,
     Tool,
     ToolCall,
     User,
@@ -95,19 +97,20 @@ def messages_json(messages: Sequence[Message]) -> list[dict[str, Json]]:
 
 def event_json(event: Event) -> dict[str, Json]:
     """An event of a turn, by its name and with its fields."""
-    match event:
-        case Delta(text):
-            return {"event": "delta", "text": text}
-        case CallDelta(text):
-            return {"event": "call_delta", "text": text}
-        case Note(text):
-            return {"event": "note", "text": text}
-        case Prefill(done, total):
-            return {"event": "prefill", "done": done, "total": total}
-        case Done(reason, usage):
-            return {"event": "done", "reason": reason, "usage": asdict(usage)}
-        case _:
-            return {"event": "message", "message": _message_json(event)}
+    if name := EVENTS.get(type(event)):
+        return {"event": name, **asdict(cast(Delta, event))}
+    return {"event": "message", "message": _message_json(cast(Message, event))}
+
+
+EVENTS: Mapping[type, str] = {
+    Delta: "delta",
+    CallDelta: "call_delta",
+    Note: "note",
+    Prefill: "prefill",
+    Meter: "meter",
+    Tick: "tick",
+    Done: "done",
+}
 
 
 def call_json(call: ToolCall) -> dict[str, Json]:

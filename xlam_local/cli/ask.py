@@ -24,9 +24,9 @@ from ..types import (
     Message,
     No,
     Once,
+    Question,
     Result,
     Tool,
-    ToolCall,
 )
 from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
 from .show import Screen
@@ -133,8 +133,9 @@ def _calls(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return [wire.call_json(call) for call in last.calls] if isinstance(last, Calls) else []
 
 
-def _approve(tool: Tool, call: ToolCall) -> Decision:
+def _approve(question: Question) -> Decision:
     """Ask on the terminal, where there is one."""
+    tool, call = question.tool, question.call
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return No(f"Nobody can be asked here; --allow {tool.name} would let it run.")
     click.echo(

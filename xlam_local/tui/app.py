@@ -31,8 +31,8 @@ from ..types import (
     Event,
     No,
     Prefill,
+    Question,
     Result,
-    Tool,
     ToolCall,
 )
 from .approval import Approval
@@ -142,11 +142,11 @@ class XlamApp(App[None]):
         except XlamError as error:
             self.post_message(Failed(error))
 
-    def ask(self, tool: Tool, call: ToolCall) -> Decision:
+    def ask(self, question: Question) -> Decision:
         """Ask the user about a call; called from the turn's thread, which waits."""
         if self.leaving:
             return No()
-        decision = self.call_from_thread(self.push_screen_wait, Approval(tool, call))
+        decision = self.call_from_thread(self.push_screen_wait, Approval(question))
         return decision if decision is not None else No()
 
     async def action_quit(self) -> None:

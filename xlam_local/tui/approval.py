@@ -12,14 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 
 from ..sanitize import printable
-from ..types import Always, Decision, Effect, No, Once, Tool, ToolCall
-
-DOES = {
-    Effect.READ: "reads",
-    Effect.WRITE: "writes on this machine",
-    Effect.EXECUTE: "runs code on this machine",
-    Effect.NETWORK: "reaches the network",
-}
+from ..types import Always, Decision, No, Once, Question, ToolCall
 
 
 class Approval(ModalScreen[Decision]):
@@ -31,21 +24,20 @@ class Approval(ModalScreen[Decision]):
         ("n,escape", "answer('no')", "Refuse"),
     ]
 
-    def __init__(self, tool: Tool, call: ToolCall) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
-        self.tool = tool
-        self.call = call
+        self.question = question
 
     def compose(self) -> ComposeResult:
         """Lay out what would run, and the answers."""
         with Vertical(id="approval"):
             yield Label(
-                f"Run {printable(self.call.name)}? It {DOES[self.tool.effect]}.",
+                printable(f"Run {self.question.call.name}? {self.question.why}"),
                 id="question",
                 markup=False,
             )
             with VerticalScroll(id="whole"):
-                yield Static(arguments(self.call), markup=False)
+                yield Static(arguments(self.question.call), markup=False)
             with Horizontal(id="answers"):
                 yield Button("No (n)", id="no", variant="primary")
                 yield Button("Once (y)", id="once")
