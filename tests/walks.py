@@ -1,13 +1,14 @@
 """Random walks through grammars: what they write is valid, and both executors allow the same.
 
 usage: python -m tests.walks FILE.jsonl[.gz] [--compare] [--vocabulary qwen2|llama-bpe]
-                             [--schemas N] [--strings N] [--steps N] [--patience N] [--seed N]
+                             [--first N] [--schemas N] [--strings N] [--steps N] [--patience N]
+                             [--seed N]
 
 Each schema is a tool's, and each text one call. Tokens are drawn at random out of those that
 llguidance allows, with a liking for those that bring a value to its end. Each text that ends is
 read as JSON and checked against its schema. With --compare, llama.cpp's own sampler is asked at
 each step about every token of the vocabulary; special tokens are left out, as are bytes that
-begin no character: llama.cpp reads UTF-8 leniently.
+begin no character: llama.cpp reads UTF-8 leniently. A schema that takes over a minute is "late".
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def walk(
     known, text = plain(vocabulary_name), Text()
     generator = np.random.default_rng(rng.getrandbits(32))
     for step in range(options.steps):
+        MASKS["masks"] += 1
         mask = running.mask() & known
         if running.error():
             yield f"error {running.error()[:80]}"
@@ -181,6 +183,7 @@ def tried(line: dict[str, Any], options: argparse.Namespace, count: int) -> Iter
         yield "late"
 
 
+MASKS = Counter[str]()
 BAD = ("differ", "invalid", "no", "stuck", "not", "error")
 
 
@@ -189,6 +192,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--compare", action="store_true", help="ask llama.cpp at each step")
     parser.add_argument("--vocabulary", choices=["qwen2", "llama-bpe"], default="qwen2")
+    parser.add_argument("--first", type=int, default=0, help="schemas that are passed over")
     parser.add_argument("--schemas", type=int, default=2000)
     parser.add_argument("--strings", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=300, help="tokens of a text, at most")
@@ -197,7 +201,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = lines(options.file)
     random.Random(options.seed).shuffle(chosen)
-    chosen = chosen[: options.schemas]
+    chosen = chosen[options.first : options.first + options.schemas]
     found: Counter[str] = Counter()
     start = time.monotonic()
 
@@ -216,7 +220,7 @@ def main() -> None:
     except KeyboardInterrupt:
         signal.alarm(0)
     seconds = round(time.monotonic() - start)
-    print(json.dumps({"schemas": done, "seconds": seconds, **found}, indent=2))
+    print(json.dumps({"schemas": done, "seconds": seconds, **MASKS, **found}, indent=2))
 
 
 if __name__ == "__main__":
