@@ -79,5 +79,19 @@ class ModelError(XlamError):
     """llama.cpp cannot load or run a model."""
 
 
+class EngineStopped(ModelError):
+    """The process in which llama.cpp runs ended, or no longer answers."""
+
+
+class Cancelled(XlamError):
+    """What was going on was cancelled."""
+
+    exit_code = 130
+
+
 class PromptError(XlamError):
     """A conversation cannot be made into a prompt."""
+
+
+class HistoryError(XlamError):
+    """The history cannot be read or written now."""
