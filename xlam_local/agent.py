@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,6 +12,7 @@ from typing import Protocol
 from . import grammar, prompt, schema
 from .errors import ReplyError, ToolError, UsageError
 from .gbnf import Grammar
+from .guards import Guards, Spent
 from .reply import ReplyReader, read
 from .types import (
     Answer,
@@ -34,10 +36,6 @@ from .types import (
 )
 
 log = logging.getLogger(__name__)
-
-SAME_CALLS = 3
-"""How often the same calls are made in a turn before it ends as a loop."""
-
 
 Step = Generator[Event, None, Reason | None]
 Generation = Generator[Prefill | str | End, bool | None, None]
@@ -70,6 +68,10 @@ class Rules:
     max_steps: int = 8
     """The most replies in one turn."""
     sampling: Sampling = Sampling()
+    seconds: float | None = None
+    """The most seconds in one turn, with its tools; a tool that runs is not stopped."""
+    tokens: int | None = None
+    """The most tokens read and written in one turn; looked at between replies."""
 
 
 def turn(
@@ -115,16 +117,31 @@ class _Turn:
     usage: Usage = Usage()
     faulty: bool = False
     """Whether the last reply had calls that could not be taken."""
-    made: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
-    """The calls of each reply so far."""
+    guards: Guards = field(init=False)
+    replies: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.guards = Guards(self.rules.max_steps, self.rules.seconds, self.rules.tokens)
 
     def play(self) -> Generator[Event, None, None]:
-        for number in range(self.rules.max_steps):
-            choice = self.rules.choice if number == 0 else "auto"
-            if reason := (yield from self.step(choice)):
-                yield Done(reason, self.usage)
-                return
-        yield Done("steps", self.usage)
+        reason: Reason | None = None
+        while not (reason := reason or self.guards.over(self.spent())):
+            for words in self.guards.warnings(self.spent()):
+                yield self.joined(System(words))
+            reason = yield from self.step("auto" if self.replies else self.rules.choice)
+            self.replies += 1
+        yield Done(self.out_of_time(reason), self.usage)
+
+    def spent(self) -> Spent:
+        """What the turn has taken so far."""
+        used = self.usage.prompt_tokens - self.usage.cached_tokens + self.usage.reply_tokens
+        return Spent(self.replies, time.monotonic() - self.began, used)
+
+    def out_of_time(self, reason: Reason) -> Reason:
+        """The reason, or "time" where a reply was cut for want of it."""
+        late = reason == "cut" and self.guards.spent(self.spent()) == "time"
+        return "time" if late else reason
 
     def step(self, choice: str) -> Step:
         """One reply and what it leads to; a reason if the turn is over with it."""
@@ -148,6 +165,10 @@ class _Turn:
         written = prompt.render(self.messages, self.tools, self.engine.format)
         items = self.engine.generate(written, rules, self.rules.sampling)
         for item in items:
+            if not isinstance(item, End) and self.guards.spent(self.spent()) == "time":
+                items.close()
+                end = End(cut=True)
+                break
             match item:
                 case str(piece):
                     yield from reader.feed(piece)
@@ -176,18 +197,22 @@ class _Turn:
 
     def act(self, reply: Calls) -> Step:
         """Run the calls of a reply, in order; what is wrong with one is told to the model."""
-        if self.repeated(reply):
-            return "loop"
+        said = tuple((call.name, to_text(call.arguments)) for call in reply.calls)
+        if reason := self.guards.calls(said):
+            return reason
         offered = {tool.name: tool for tool in self.tools}
         problems = [problem(call, offered) for call in reply.calls]
         if not any(problems) and any(offered[call.name].run is None for call in reply.calls):
             return "calls"
+        errors: list[str] = []
         for call, wrong in zip(reply.calls, problems, strict=True):
             if wrong:
-                yield self.joined(Result(call, wrong, ok=False))
+                result = Result(call, wrong, ok=False)
             else:
-                yield self.joined(run(offered[call.name], call, self.approve))
-        return self.fault(any(problems))
+                result = run(offered[call.name], call, self.approve)
+            errors += [] if result.ok else [f"{call.name}: {result.output}"]
+            yield self.joined(result)
+        return self.fault(any(problems)) or self.guards.errors(errors)
 
     def joined(self, message: Message) -> Message:
         self.messages.append(message)
@@ -198,12 +223,6 @@ class _Turn:
         broken = faulty and self.faulty
         self.faulty = faulty
         return "broken" if broken else None
-
-    def repeated(self, reply: Calls) -> bool:
-        """Whether the same calls are made for the third time."""
-        said = tuple((call.name, to_text(call.arguments)) for call in reply.calls)
-        self.made.append(said)
-        return self.made.count(said) >= SAME_CALLS
 
 
 def problem(call: ToolCall, offered: Mapping[str, Tool]) -> str:

@@ -38,6 +38,10 @@ class Config:
     """The most tokens in one reply."""
     max_steps: int = 8
     """The most replies in one turn."""
+    turn_seconds: int | None = None
+    """The most seconds in one turn."""
+    turn_tokens: int | None = None
+    """The most tokens read and written in one turn."""
     temperature: float = 0.0
     """0 takes the most likely token."""
     threads: int | None = None
@@ -99,6 +103,8 @@ KINDS = {
     "context": _count,
     "max_tokens": _count,
     "max_steps": _count,
+    "turn_seconds": _count,
+    "turn_tokens": _count,
     "temperature": _temperature,
     "threads": _count,
 }

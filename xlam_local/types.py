@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import Enum
 from typing import Any, Literal
 
@@ -152,15 +153,13 @@ class Usage:
     reply_tokens: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+    drafted_tokens: int = 0
+    """Tokens that were guessed from the prompt."""
+    accepted_tokens: int = 0
+    """Guessed tokens that were right."""
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.reply_tokens + other.reply_tokens,
-            self.prefill_seconds + other.prefill_seconds,
-            self.decode_seconds + other.decode_seconds,
-        )
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
 
     @property
     def decode_speed(self) -> float:
@@ -219,7 +218,18 @@ class Note:
     text: str
 
 
-Reason = Literal["answer", "calls", "cut", "broken", "steps", "loop", "cancelled"]
+Reason = Literal[
+    "answer",
+    "calls",
+    "cut",
+    "broken",
+    "steps",
+    "loop",
+    "errors",
+    "time",
+    "tokens",
+    "cancelled",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +274,8 @@ class Sampling:
     """The likeliest tokens that together reach this probability stay."""
     min_p: float = 0.0
     """Tokens stay that are at least this share of the likeliest one's probability."""
+    repeat_penalty: float = 1.0
+    """What the logits of the last tokens are divided by; 1 leaves them."""
     seed: int = 0
     max_tokens: int = 1024
     """The most tokens in one reply."""

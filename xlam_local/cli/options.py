@@ -52,7 +52,14 @@ class Wanted:
         sampling = Sampling(
             temperature=settings.temperature, seed=self.seed, max_tokens=settings.max_tokens
         )
-        return Rules(self.choice, self.parallel, settings.max_steps, sampling)
+        return Rules(
+            self.choice,
+            self.parallel,
+            settings.max_steps,
+            sampling,
+            settings.turn_seconds,
+            settings.turn_tokens,
+        )
 
     def engine(self, settings: config.Config) -> Engine:
         """The model, loaded."""

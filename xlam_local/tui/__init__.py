@@ -24,5 +24,10 @@ def _open(model: str | None, settings: Config, folders: Folders) -> Session:
     from ..types import Sampling
 
     sampling = Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens)
-    rules = Rules(max_steps=settings.max_steps, sampling=sampling)
+    rules = Rules(
+        max_steps=settings.max_steps,
+        sampling=sampling,
+        seconds=settings.turn_seconds,
+        tokens=settings.turn_tokens,
+    )
     return Session(open_engine(model, settings, folders), builtin(Path.cwd()), rules=rules)
