@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlam_local.errors import EndlessTurn, ReplyCut, XlamError
+from xlam_local.errors import EndlessTurn, HistoryError, ReplyCut, XlamError
 from xlam_local.session import Session
 from xlam_local.types import (
     Always,
@@ -12,7 +12,9 @@ from xlam_local.types import (
     Delta,
     Effect,
     End,
+    Message,
     No,
+    Note,
     Once,
     Question,
     Result,
@@ -108,3 +110,48 @@ def test_calls_for_the_caller_are_left_open() -> None:
     with pytest.raises(XlamError, match="use `send`"):
         session.ask("2 + 3?")
     assert isinstance(session.messages[-1], Calls)
+
+
+class Kept:
+    """Writes down what it is told, once there is room."""
+
+    def __init__(self, room: bool = True) -> None:
+        self.room = room
+        self.messages: list[Message] = []
+        self.pieces: list[str] = []
+
+    def add(self, message: Message) -> None:
+        if not self.room:
+            raise HistoryError("No room is left.")
+        self.messages.append(message)
+
+    def piece(self, text: str) -> None:
+        if not self.room:
+            raise HistoryError("No room is left.")
+        self.pieces.append(text)
+
+
+def test_a_message_is_written_down_before_it_is_seen() -> None:
+    kept = Kept()
+    session = Session(Scripted(ADD_2_3, ["It ", "is 5."]), [ADD], system="Hi.", keeper=kept)
+    for event in session.send("2 + 3?"):
+        if isinstance(event, (Calls, Result, Answer)):
+            assert kept.messages[-1] == event
+    assert kept.messages == session.messages
+    assert kept.pieces == ["It ", "is 5."]
+
+
+def test_what_cannot_be_written_down_is_told_and_the_turn_goes_on() -> None:
+    session = Session(Scripted(["Hello."]), keeper=Kept(room=False))
+    events = list(session.send("Hi"))
+    assert Note("No room is left.") in events
+    assert session.messages == [User("Hi"), Answer("Hello.")]
+
+
+def test_what_a_cancelled_turn_said_is_written_down() -> None:
+    kept = Kept()
+    session = Session(Scripted(["Hel", "lo."]), keeper=kept)
+    events = session.send("Hi")
+    assert next(event for event in events if isinstance(event, Delta))
+    events.close()
+    assert kept.messages == [User("Hi"), Answer("Hel")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from typing import Protocol
 
 from . import agent, config, models, policy
 from .agent import Engine, Rules
 from .config import Config, Folders
-from .errors import EndlessTurn, ReplyCut, ReplyError, XlamError
+from .errors import EndlessTurn, HistoryError, ReplyCut, ReplyError, XlamError
 from .types import (
     Always,
     Answer,
@@ -21,6 +22,7 @@ from .types import (
     Event,
     Message,
     No,
+    Note,
     Once,
     Question,
     Reason,
@@ -45,6 +47,16 @@ DOES = {
 }
 
 
+class Keeper(Protocol):
+    """Writes a conversation down; raises HistoryError where it cannot now."""
+
+    def add(self, message: Message) -> None:
+        """Write a message down."""
+
+    def piece(self, text: str) -> None:
+        """Note a piece of an answer that is still being written."""
+
+
 class Session:
     """A conversation with a model that has tools.
 
@@ -58,6 +70,7 @@ class Session:
         approve: Ask = refuse,
         rules: Rules = Rules(),
         system: str | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.engine = engine
         self.tools = tuple(tools)
@@ -65,14 +78,18 @@ class Session:
         self.rules = rules
         self.allowed: set[str] = set()
         """The tools that need not be asked for any more."""
-        self.messages: list[Message] = [] if system is None else [System(system)]
+        self.keeper = keeper
+        """Where the conversation is written down; nowhere when not set."""
+        self.messages: list[Message] = []
+        if system is not None:
+            self._join(System(system))
 
     def send(self, text: str) -> Generator[Event, None, None]:
         """Say `text` to the model and follow what happens; to cancel, close the iterator.
 
         What was said stays in the conversation, however the turn ends.
         """
-        self.messages.append(User(text))
+        yield from self._join(User(text))
         spoken = ""
         reason: Reason = "cancelled"
         turn = agent.turn(self.messages, self.tools, self.engine, self._decide, self.rules)
@@ -81,8 +98,9 @@ class Session:
                 match event:
                     case Delta(piece):
                         spoken += piece
+                        self._piece(piece)
                     case System() | User() | Answer() | Calls() | Result():
-                        self.messages.append(event)
+                        yield from self._join(event)
                         spoken = ""
                     case Done(why):
                         spoken, reason = "", why
@@ -119,12 +137,29 @@ class Session:
     def _settle(self, spoken: str) -> None:
         """Keep what a cancelled turn had said, and give each call of it a result."""
         if spoken.strip():
-            self.messages.append(Answer(spoken.strip()))
+            self._join(Answer(spoken.strip()))
         answered = {m.call.id for m in self.messages if isinstance(m, Result)}
         made = [call for m in self.messages if isinstance(m, Calls) for call in m.calls]
-        self.messages.extend(
-            Result(call, "Not run.", ok=False) for call in made if call.id not in answered
-        )
+        for call in made:
+            if call.id not in answered:
+                self._join(Result(call, "Not run.", ok=False))
+
+    def _join(self, message: Message) -> list[Note]:
+        """Add a message, written down before anyone sees it; a note where that failed."""
+        self.messages.append(message)
+        if self.keeper is None:
+            return []
+        try:
+            self.keeper.add(message)
+        except HistoryError as error:
+            return [Note(str(error))]
+        return []
+
+    def _piece(self, text: str) -> None:
+        """Write a piece of an answer down; the whole is written later in any case."""
+        if self.keeper is not None:
+            with suppress(HistoryError):
+                self.keeper.piece(text)
 
 
 ENDINGS: Mapping[Reason, XlamError] = {
@@ -132,6 +167,9 @@ ENDINGS: Mapping[Reason, XlamError] = {
     "broken": ReplyError("The calls stayed invalid after they were corrected once."),
     "steps": EndlessTurn("The turn ended without an answer: it took too many steps."),
     "loop": EndlessTurn("The turn ended without an answer: the same calls came again and again."),
+    "errors": EndlessTurn("The turn ended without an answer: the same error came three times."),
+    "time": EndlessTurn("The turn ended without an answer: it took too long."),
+    "tokens": EndlessTurn("The turn ended without an answer: it took too many tokens."),
 }
 
 
@@ -153,7 +191,8 @@ def open_engine(
         ModelError: llama.cpp cannot load it.
         OutOfMemory: it does not fit.
     """
-    from .engine import Engine as Loaded
+    from .engine import Settings
+    from .engine.local import Engine as Loaded
 
     folders = folders or config.folders()
     settings = settings or config.load(folders.config / "config.toml")
@@ -161,6 +200,6 @@ def open_engine(
     wanted = name or settings.model
     path = models.find(wanted, store) if wanted else models.default(store)
     models.header(path)
-    engine = Loaded.load(path, settings.context, settings.threads)
+    engine = Loaded.load(path, Settings(settings.context, settings.threads))
     models.mark_used(path, store)
     return engine
