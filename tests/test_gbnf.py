@@ -241,9 +241,10 @@ WRONG = {
     'root ::= ("a"': "Line 1, column 14: ')' is expected.",
     "root ::= [z-a]": "Line 1, column 14: the range from 'z' to 'a' is out of order.",
     'root ::= "a"{3,1}': "Line 1, column 18: the numbers are out of order.",
-    'root ::= "a"{x}': "Line 1, column 14: a number up to 1000000 is expected.",
-    'root ::= "a"{99999999}': "Line 1, column 14: a number up to 1000000 is expected.",
+    'root ::= "a"{x}': "Line 1, column 14: a number up to 100000 is expected.",
+    'root ::= "a"{99999999}': "Line 1, column 14: a number up to 100000 is expected.",
     "root ::= <tok>": "Line 1, column 10: single tokens of a model cannot be asked for here.",
+    'root ::= "a\\x00"': "Line 1, column 12: llama.cpp takes a NUL for the end of the text.",
     'root ::= "\\q"': "Line 1, column 11: this is no escape.",
     'root ::= "\\U00110000"': "Line 1, column 11: there is no such character.",
     'root = "a"': "Line 1, column 6: '::=' is expected.",
@@ -252,6 +253,15 @@ WRONG = {
     'root ::= "a" )': "Line 1, column 14: the rule should end here.",
     'root ::= "(" root': "No text can match the grammar: its rules never come to an end.",
     'root ::= ("a"? "b"?)*': "Line 1, column 1: the rule 'root' repeats nothing for ever.",
+    'root ::= (("a"{9999}){9999}){9999}': (
+        "The shortest text of the grammar has more than 100000 characters."
+    ),
+    "\n".join(f'r{n} ::= "a" r{n + 1}' for n in range(5000)) + '\nr5000 ::= "a"\nroot ::= r0': (
+        "The rules lead more than 1000 levels deep, down to 'r500'."
+    ),
+    "root ::= " + " | ".join(f'"{n:09}"' for n in range(9999)): (
+        "The grammar has more than 50000 parts."
+    ),
     "root ::= "
     + "(" * 5000: "Line 1, column 61: there are more than 50 brackets inside each other.",
 }
@@ -273,8 +283,8 @@ b ::= [a-c-] | "x"+ |
   "y"
 """
     assert text(parse(written)) == (
-        'root ::= "a\\nAé😀\\"" [\\x00-,.-\\\\\\x5E-`{-\\uD7FF\\uE000-\\U0010FFFF] '
-        '[\\x00-\\uD7FF\\uE000-\\U0010FFFF] (b | "c"){2,} b+ b? b{3}\n'
+        'root ::= "a\\nAé😀\\"" [\\x01-,.-\\\\\\x5E-`{-\\uD7FF\\uE000-\\U0010FFFF] '
+        '[\\x01-\\uD7FF\\uE000-\\U0010FFFF] (b | "c"){2,} b+ b? b{3}\n'
         'b ::= [\\x2Da-c] | "x"+ | "y"\n'
     )
 

@@ -84,7 +84,10 @@ class _Writer:
         return " | ".join(map(self.grouped, node.choices)) or NEVER
 
     def repeated(self, node: Repeat) -> str:
-        return self.grouped(node.node) + suffix(node.least, node.most)
+        inner = self.grouped(node.node)
+        # One sign after another is no Lark.
+        inner = f"({inner})" if isinstance(node.node, Repeat) else inner
+        return inner + suffix(node.least, node.most)
 
 
 RULES: dict[type, Callable[[_Writer, Any], str]] = {

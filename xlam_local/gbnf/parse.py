@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 from ..errors import GrammarError
+from .limits import problem
 from .nodes import (
-    ANY,
     EMPTY,
     Alt,
     Grammar,
@@ -18,8 +18,10 @@ from .nodes import (
     Seq,
     alt,
     children,
+    common,
     negated,
     nullable,
+    one_of,
     repeat,
     seq,
     union,
@@ -28,8 +30,11 @@ from .prune import pruned, references
 
 DEPTH = 50
 """Brackets inside brackets."""
-TIMES = 1_000_000
+TIMES = 100_000
 """How often something may be repeated with a limit."""
+
+READABLE = negated(one_of("\0"))
+"""Every character but NUL, which llama.cpp takes for the end of the text."""
 
 SIMPLE = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
 CODED = {"x": 2, "u": 4, "U": 8}
@@ -42,22 +47,26 @@ def parse(text: str) -> Grammar:
     rules = reader.rules()
     if "root" not in rules:
         raise GrammarError('The grammar has no rule "root" to begin with.')
-    for name, node in rules.items():
+    for node in rules.values():
         for other in references(node):
             if other not in rules:
                 reader.fail(f"there is no rule {other!r}", reader.used[other])
-        if name in _first(rules, name):
-            reader.fail(f"the rule {name!r} begins with itself", reader.defined[name])
-        if _loops(node, _empty(rules)):
+    empty = _empty(rules)
+    if name := _recursive({name: set(_leading(node, empty)) for name, node in rules.items()}):
+        reader.fail(f"the rule {name!r} begins with itself", reader.defined[name])
+    for name, node in rules.items():
+        if _loops(node, empty):
             reader.fail(f"the rule {name!r} repeats nothing for ever", reader.defined[name])
     return _checked({"root": rules["root"], **rules})
 
 
 def _checked(rules: Mapping[str, Node]) -> Grammar:
-    """The grammar, if some text matches it."""
+    """The grammar, if some text matches it and it asks for no more than can be had."""
     grammar = pruned(Grammar(rules))
     if grammar.rules["root"] == Alt(()):
         raise GrammarError("No text can match the grammar: its rules never come to an end.")
+    if wrong := problem(grammar):
+        raise GrammarError(wrong)
     return grammar
 
 
@@ -169,7 +178,7 @@ class _Reader:
         while self.peek().isdecimal() and self.peek().isascii():
             self.at += 1
         digits = self.text[start : self.at]
-        if not digits or len(digits) > 7 or int(digits) > TIMES:
+        if not digits or len(digits) > 6 or int(digits) > TIMES:
             self.fail(f"a number up to {TIMES} is expected", start)
         self.space(lines=False)
         return int(digits)
@@ -183,7 +192,10 @@ class _Reader:
         self.expect('"')
         found = []
         while not self.take('"'):
+            at = self.at
             found.append(self.char())
+            if found[-1] == "\0":
+                self.fail("llama.cpp takes a NUL for the end of the text", at)
         return Lit("".join(found)) if found else EMPTY
 
     def members(self) -> Node:
@@ -199,11 +211,12 @@ class _Reader:
                 self.fail(f"the range from {first!r} to {last!r} is out of order")
             spans.append((ord(first), ord(last)))
         inside = negated(union(spans)) if negative else union(spans)
+        inside = common(inside, READABLE)
         return inside if inside.ranges else Alt(())
 
     def anything(self) -> Node:
         self.expect(".")
-        return ANY
+        return READABLE
 
     def group(self) -> Node:
         self.expect("(")
@@ -260,16 +273,32 @@ def _in_name(char: str) -> bool:
     return char == "-" or (char.isascii() and char.isalnum())
 
 
-def _first(rules: Mapping[str, Node], name: str) -> set[str]:
-    """The rules that may stand at the very beginning of a rule."""
-    empty = _empty(rules)
+def _recursive(leading: Mapping[str, set[str]]) -> str | None:
+    """The first rule that leads back to itself, if there is one."""
+    into: dict[str, list[str]] = {name: [] for name in leading}
+    for name, others in leading.items():
+        for other in others:
+            into[other].append(name)
+    left = {name: len(others) for name, others in leading.items()}
+    todo = [name for name, count in left.items() if count == 0]
+    # What leads to nothing is taken away until only circles are left, and what leads to them.
+    while todo:
+        for name in into[gone := todo.pop()]:
+            left[name] -= 1
+            todo += [name] * (left[name] == 0)
+        del left[gone]
+    return next((name for name in left if name in _reached(leading, name)), None)
+
+
+def _reached(leading: Mapping[str, set[str]], name: str) -> set[str]:
+    """The rules that a rule leads to."""
     found: set[str] = set()
-    todo = list(_leading(rules[name], empty))
+    todo = list(leading[name])
     while todo:
         rule = todo.pop()
         if rule not in found:
             found.add(rule)
-            todo.extend(_leading(rules.get(rule, EMPTY), empty))
+            todo.extend(leading[rule])
     return found
 
 
@@ -297,9 +326,15 @@ def _leading(node: Node, empty: set[str]) -> Iterator[str]:
 
 def _empty(rules: Mapping[str, Node]) -> set[str]:
     """The rules that match no text at all, too."""
+    users: dict[str, set[str]] = {name: set() for name in rules}
+    for name, node in rules.items():
+        for other in references(node):
+            users[other].add(name)
     empty: set[str] = set()
-    size = -1
-    while size != len(empty):
-        size = len(empty)
-        empty |= {name for name, node in rules.items() if nullable(node, empty)}
+    todo = list(rules)
+    while todo:
+        name = todo.pop()
+        if name not in empty and nullable(rules[name], empty):
+            empty.add(name)
+            todo.extend(users[name])
     return empty
