@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xlam_local.engine import Engine
+from xlam_local.engine import Settings
+from xlam_local.engine.local import Engine
 
 from .resources import get
 from .tiny import VOCABULARIES, tiny
@@ -52,6 +53,6 @@ def small_path() -> Path:
 
 @pytest.fixture(scope="session")
 def small(small_path: Path) -> Iterator[Engine]:
-    engine = Engine.load(small_path, context=2048)
+    engine = Engine.load(small_path, Settings(context=2048))
     yield engine
     engine.close()

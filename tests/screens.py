@@ -12,7 +12,7 @@ from pathlib import Path
 from textual.widgets import Input
 
 from xlam_local import Rules, Sampling, Session, Tool
-from xlam_local.engine import Engine
+from xlam_local.engine.local import Engine
 from xlam_local.tools import builtin
 from xlam_local.tui.app import XlamApp
 

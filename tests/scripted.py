@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 from xlam_local import prompt
+from xlam_local.agent import Generation
 from xlam_local.gbnf import Grammar
 from xlam_local.types import End, Prefill, Prompt, Sampling, Usage
 
@@ -15,15 +16,18 @@ class Scripted:
     name = "scripted"
     format = prompt.QWEN
 
-    def __init__(self, *replies: Sequence[str | End]) -> None:
+    def __init__(self, *replies: Sequence[str | End], size: int = 1 << 20) -> None:
+        self.size = size
         self.replies = list(replies)
         self.prompts: list[str] = []
         self.grammars: list[Grammar | None] = []
         self.closed = 0
 
-    def generate(
-        self, written: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Generator[Prefill | str | End, bool | None, None]:
+    def count(self, prompts: Sequence[Prompt]) -> list[int]:
+        """One token for each word."""
+        return [len(prompt.text(one).split()) for one in prompts]
+
+    def generate(self, written: Prompt, grammar: Grammar | None, sampling: Sampling) -> Generation:
         self.prompts.append(prompt.text(written))
         self.grammars.append(grammar)
         try:

@@ -16,6 +16,7 @@ from xlam_local.types import (
     Effect,
     End,
     Event,
+    Meter,
     No,
     Note,
     Once,
@@ -46,7 +47,7 @@ def yes(tool: Tool, call: ToolCall) -> Once:
 
 def play(engine: Scripted, *tools: Tool, rules: Rules = Rules()) -> list[Event]:
     events = turn([User("2 + 3?")], tools or [ADD], engine, yes, rules)
-    return [event for event in events if not isinstance(event, Prefill)]
+    return [event for event in events if not isinstance(event, (Meter, Prefill))]
 
 
 def outputs(events: list[Event]) -> list[str]:
@@ -194,6 +195,7 @@ def test_calls_that_are_cut_do_not_run() -> None:
 def test_leaving_a_turn_stops_the_engine() -> None:
     engine = Scripted(["a", "b", "c"])
     events = turn([User("x")], [ADD], engine, yes)
+    assert isinstance(next(events), Meter)
     assert [next(events), next(events)] == [Prefill(10, 10), Delta("a")]
     events.close()
     assert engine.closed == 1

@@ -133,7 +133,7 @@ def test_a_grammar_is_printed_and_llama_cpp_loads_it(tmp_path: Path, qwen_path: 
     path = tools_file(tmp_path, [{"name": "f.g/h", "parameters": {"type": "object"}}])
     done = run("grammar", path)
     assert done.returncode == 0
-    model = Model(qwen_path)
+    model = Model(qwen_path, 0)
     sampler = llama_cpp.llama_sampler_init_grammar(model.vocab, done.stdout.encode(), b"root")
     assert sampler
     llama_cpp.llama_sampler_free(sampler)

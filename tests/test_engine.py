@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from xlam_local import gbnf, grammar, prompt, schema
-from xlam_local.engine import Engine
+from xlam_local.engine import Settings
+from xlam_local.engine.local import Engine
 from xlam_local.engine.sampling import choose
 from xlam_local.errors import GrammarError, ModelError, ModelMissing, PromptError
 from xlam_local.types import Answer, End, Piece, Prefill, Prompt, Sampling, Tool, User
@@ -22,7 +23,7 @@ EXECUTORS = ["llguidance", "llama.cpp"]
 
 @pytest.fixture(scope="module")
 def engine(tiny_path: Path) -> Iterator[Engine]:
-    loaded = Engine.load(tiny_path, context=1024, threads=1)
+    loaded = Engine.load(tiny_path, Settings(context=1024, threads=1))
     yield loaded
     loaded.close()
 
@@ -161,7 +162,7 @@ def test_random_weights_write_only_valid_calls(
     params=["llguidance", pytest.param("llama.cpp", marks=pytest.mark.slow)],
 )
 def engine4k(request: pytest.FixtureRequest, tiny_path: Path) -> Iterator[Engine]:
-    loaded = Engine.load(tiny_path, context=4096, threads=1, executor=request.param)
+    loaded = Engine.load(tiny_path, Settings(context=4096, threads=1, executor=request.param))
     yield loaded
     loaded.close()
 
@@ -183,7 +184,7 @@ def test_calls_are_closed_when_the_room_runs_out(engine4k: Engine, name: str) ->
 
 
 def test_a_grammar_that_llama_cpp_cannot_load_is_an_error(qwen_path: Path) -> None:
-    engine = Engine.load(qwen_path, context=256, threads=1, executor="llama.cpp")
+    engine = Engine.load(qwen_path, Settings(context=256, threads=1, executor="llama.cpp"))
     circle = gbnf.Grammar({"root": gbnf.seq(gbnf.Ref("root"), gbnf.Lit("a"))})
     with pytest.raises(GrammarError, match="cannot load the grammar"):
         list(engine.generate(hello(engine), circle, GREEDY))
@@ -194,7 +195,7 @@ def test_both_executors_write_the_same(qwen_path: Path) -> None:
     tools = TOOLSETS["flat"]
     written = []
     for executor in EXECUTORS:
-        engine = Engine.load(qwen_path, context=1024, threads=1, executor=executor)  # type: ignore[arg-type]
+        engine = Engine.load(qwen_path, Settings(context=1024, threads=1, executor=executor))  # type: ignore[arg-type]
         offer = grammar.for_turn(tools, "required")
         said = prompt.render([User("Go.")], tools, engine.format)
         pieces = engine.generate(said, offer.grammar, Sampling(max_tokens=40))
@@ -223,7 +224,7 @@ def test_an_architecture_that_llama_cpp_does_not_know_is_named(tmp_path: Path) -
 
 
 def test_a_model_without_a_template_cannot_chat() -> None:
-    engine = Engine.load(tiny("qwen2", "nameless"), context=256)
+    engine = Engine.load(tiny("qwen2", "nameless"), Settings(context=256))
     with pytest.raises(ModelError, match="has no chat template"):
         engine.format  # noqa: B018
     engine.close()

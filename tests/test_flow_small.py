@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from xlam_local import Done, Effect, Rules, Session, tool
-from xlam_local.engine import Engine
+from xlam_local.engine.local import Engine
 
 from .test_cli import run, tools_file
 

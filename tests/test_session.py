@@ -78,7 +78,7 @@ def test_once_and_no_ask_again(decision: Decision) -> None:
 def test_what_was_said_before_a_cancel_is_kept() -> None:
     session = Session(Scripted(["It is ", "5."]), [ADD])
     events = session.send("2 + 3?")
-    assert Delta("It is ") in (next(events), next(events))
+    assert Delta("It is ") in (next(events), next(events), next(events))
     events.close()
     assert session.messages == [User("2 + 3?"), Answer("It is")]
 
@@ -90,7 +90,7 @@ def test_calls_that_were_cancelled_have_a_result() -> None:
             break
     events.close()
     assert isinstance(session.messages[-1], Result)
-    assert session.messages[-1].output == "Not run."
+    assert session.messages[-1].output == "No result: the turn was cancelled."
 
 
 def test_an_answer_that_is_cut_is_an_error_that_loses_nothing() -> None:
@@ -155,3 +155,16 @@ def test_what_a_cancelled_turn_said_is_written_down() -> None:
     assert next(event for event in events if isinstance(event, Delta))
     events.close()
     assert kept.messages == [User("Hi"), Answer("Hel")]
+
+
+def test_what_the_model_no_longer_reads_is_told_once() -> None:
+    engine = Scripted(*[["word " * 60]] * 8, size=400)
+    session = Session(engine)
+    notes = []
+    for number in range(8):
+        said = [event for event in session.send(f"question {number}") if isinstance(event, Note)]
+        notes.append(len(said))
+    assert sum(notes) in (1, 2)
+    assert "question 7" in engine.prompts[-1]
+    assert "question 0" not in engine.prompts[-1]
+    assert len(session.messages) == 16

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Thread
 from typing import Protocol
 
-from . import grammar, prompt, schema
+from . import grammar, prompt, room, schema
 from .errors import ReplyError, ToolError, UsageError
 from .gbnf import Grammar
 from .guards import Guards, Spent
@@ -30,6 +33,7 @@ from .types import (
     Result,
     Sampling,
     System,
+    Tick,
     Tool,
     ToolCall,
     Usage,
@@ -37,8 +41,11 @@ from .types import (
 
 log = logging.getLogger(__name__)
 
+TICK = 0.1
+"""Seconds without news after which there is a Tick."""
+
 Step = Generator[Event, None, Reason | None]
-Generation = Generator[Prefill | str | End, bool | None, None]
+Generation = Generator[Prefill | str | Note | Tick | End, bool | None, None]
 
 
 class Engine(Protocol):
@@ -52,8 +59,18 @@ class Engine(Protocol):
     def format(self) -> prompt.Format:
         """How the model's prompts are written."""
 
+    @property
+    def size(self) -> int:
+        """Tokens of context."""
+
+    def count(self, prompts: Sequence[Prompt]) -> list[int]:
+        """How many tokens each prompt has."""
+
     def generate(self, prompt: Prompt, grammar: Grammar | None, sampling: Sampling) -> Generation:
-        """Yield progress, then text as it is written, then one End; sent True, end the reply."""
+        """Yield progress, then text as it is written, then one End; sent True, end the reply.
+
+        A Tick comes where there is nothing new for a moment, a Note where something has to be said.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,8 @@ class Rules:
     """The most seconds in one turn, with its tools; a tool that runs is not stopped."""
     tokens: int | None = None
     """The most tokens read and written in one turn; looked at between replies."""
+    strict_context: bool = False
+    """Whether a conversation that does not fit is an error; else its oldest turns are left out."""
 
 
 def turn(
@@ -90,6 +109,7 @@ def turn(
 
     Raises:
         UsageError: `rules.choice` names no tool that is offered.
+        PromptError: the conversation does not fit the context.
     """
     offered = grammar.for_turn(tools).tools
     _check_choice(rules.choice, offered)
@@ -162,7 +182,10 @@ class _Turn:
         """Let the model write one reply; its text, and whether it ran out of room."""
         rules = grammar.for_turn(self.tools, choice, self.rules.parallel).grammar
         reader, end = ReplyReader(), End()
-        written = prompt.render(self.messages, self.tools, self.engine.format)
+        sampling, strict = self.rules.sampling, self.rules.strict_context
+        fitted = room.fit(self.messages, self.tools, self.engine, sampling.max_tokens, strict)
+        yield fitted.meter
+        written = prompt.render(fitted.messages, self.tools, self.engine.format)
         items = self.engine.generate(written, rules, self.rules.sampling)
         for item in items:
             if not isinstance(item, End) and self.guards.spent(self.spent()) == "time":
@@ -174,7 +197,7 @@ class _Turn:
                     yield from reader.feed(piece)
                     if "}" in piece and reader.repeats():
                         end = yield from self.stop(items)
-                case Prefill():
+                case Prefill() | Note() | Tick():
                     yield item
                 case End():
                     end = item
@@ -209,7 +232,7 @@ class _Turn:
             if wrong:
                 result = Result(call, wrong, ok=False)
             else:
-                result = run(offered[call.name], call, self.approve)
+                result = yield from run(offered[call.name], call, self.approve)
             errors += [] if result.ok else [f"{call.name}: {result.output}"]
             yield self.joined(result)
         return self.fault(any(problems)) or self.guards.errors(errors)
@@ -233,7 +256,7 @@ def problem(call: ToolCall, offered: Mapping[str, Tool]) -> str:
     return f"The arguments do not fit: {' '.join(found)}" if found else ""
 
 
-def run(tool: Tool, call: ToolCall, approve: Approve) -> Result:
+def run(tool: Tool, call: ToolCall, approve: Approve) -> Generator[Tick, None, Result]:
     """Run one call if it is approved. Whatever goes wrong is told to the model."""
     if tool.run is None:
         return Result(call, "Not run, because another call beside it was not valid.", ok=False)
@@ -242,12 +265,32 @@ def run(tool: Tool, call: ToolCall, approve: Approve) -> Result:
         if isinstance(decision, No):
             reason = f" Reason: {decision.reason}" if decision.reason else ""
             return Result(call, f"The user refused this call.{reason}", ok=False, refused=True)
-        return Result(call, to_text(tool.run(**call.arguments)))
+        return Result(call, to_text((yield from watched(partial(tool.run, **call.arguments)))))
     except ToolError as error:
         return Result(call, str(error), ok=False)
     except Exception as error:
         log.exception("tool %s failed", tool.name)
         return Result(call, f"{type(error).__name__}: {error}", ok=False)
+
+
+def watched(function: Callable[[], object]) -> Generator[Tick, None, object]:
+    """Run a function beside this thread, so that whoever follows can stop waiting for it."""
+    done: Future[object] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(function())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=work, name="tool", daemon=True).start()
+    while True:
+        try:
+            return done.result(TICK)
+        except TimeoutError:
+            if done.done():
+                raise
+            yield Tick()
 
 
 def to_text(value: object) -> str:

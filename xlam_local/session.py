@@ -21,6 +21,7 @@ from .types import (
     Effect,
     Event,
     Message,
+    Meter,
     No,
     Note,
     Once,
@@ -80,6 +81,8 @@ class Session:
         """The tools that need not be asked for any more."""
         self.keeper = keeper
         """Where the conversation is written down; nowhere when not set."""
+        self.left_out = 0
+        """The oldest turns that the model no longer reads."""
         self.messages: list[Message] = []
         if system is not None:
             self._join(System(system))
@@ -102,6 +105,8 @@ class Session:
                     case System() | User() | Answer() | Calls() | Result():
                         yield from self._join(event)
                         spoken = ""
+                    case Meter(left_out=left):
+                        yield from self._leave_out(left)
                     case Done(why):
                         spoken, reason = "", why
                 yield event
@@ -142,7 +147,15 @@ class Session:
         made = [call for m in self.messages if isinstance(m, Calls) for call in m.calls]
         for call in made:
             if call.id not in answered:
-                self._join(Result(call, "Not run.", ok=False))
+                self._join(Result(call, "No result: the turn was cancelled.", ok=False))
+
+    def _leave_out(self, turns: int) -> list[Note]:
+        """Tell when the model begins to read less of the conversation."""
+        before, self.left_out = self.left_out, turns
+        if turns <= before:
+            return []
+        told = "turn is" if turns == 1 else f"{turns} turns are"
+        return [Note(f"The context is full: from now on the oldest {told} not read any more.")]
 
     def _join(self, message: Message) -> list[Note]:
         """Add a message, written down before anyone sees it; a note where that failed."""

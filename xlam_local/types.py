@@ -46,6 +46,8 @@ class Tool:
     sandbox: Sandbox = Sandbox.NONE
     source: str = ""
     """Where the tool comes from: built-in, a file, a server."""
+    seconds: float = 60.0
+    """How long a call may take; `run` ends it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,8 @@ class Meter:
     tools: int
     history: int
     free: int
+    left_out: int = 0
+    """The oldest turns, which the model no longer reads."""
 
 
 @dataclass(frozen=True, slots=True)

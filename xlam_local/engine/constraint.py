@@ -12,7 +12,6 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.llamacpp import lltokenizer_from_vocab
 
-from .. import gbnf
 from ..errors import GrammarError
 from .llama import Logits, Model
 
@@ -28,6 +27,9 @@ class Constraint(Protocol):
     def forced(self) -> list[int]:
         """The tokens that can only come next; the grammar has taken them."""
 
+    def allowed(self, tokens: list[int]) -> list[int]:
+        """As many of `tokens` as may come next, from the first; the grammar takes none."""
+
     def narrow(self, logits: Logits) -> Logits:
         """A copy of `logits`, shape (vocab_size,), with -inf for what is not allowed."""
 
@@ -41,8 +43,8 @@ class Constraint(Protocol):
 class Compiler(Protocol):
     """Makes constraints for one model."""
 
-    def start(self, grammar: gbnf.Grammar) -> Constraint:
-        """The state before the first token."""
+    def start(self, rules: str) -> Constraint:
+        """The state before the first token, from a grammar's text."""
 
 
 class Free:
@@ -55,6 +57,10 @@ class Free:
     def forced(self) -> list[int]:
         """Force none."""
         return []
+
+    def allowed(self, tokens: list[int]) -> list[int]:
+        """Allow all."""
+        return tokens
 
     def narrow(self, logits: Logits) -> Logits:
         """Change nothing."""
@@ -75,14 +81,11 @@ class MaskCompiler:
     def __init__(self, model: Model) -> None:
         self._ends = sorted(model.ends)
         self._tokenizer: LLTokenizer = lltokenizer_from_vocab(model.vocab, eos_token=self._ends)
-        self._last: tuple[gbnf.Grammar, str] | None = None
 
-    def start(self, grammar: gbnf.Grammar) -> Constraint:
-        """The state before the first token; the text of the last grammar is kept."""
-        if self._last is None or self._last[0] is not grammar:
-            self._last = (grammar, LLMatcher.grammar_from_lark(gbnf.lark(grammar)))
+    def start(self, rules: str) -> Constraint:
+        """The state before the first token."""
         # A copy of a matcher shares its lexer, which fills up over many replies.
-        matcher = LLMatcher(self._tokenizer, self._last[1], log_level=0)
+        matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(rules), log_level=0)
         if matcher.is_error():
             raise GrammarError(f"llguidance cannot load the grammar: {matcher.get_error()}")
         return Mask(matcher)
@@ -104,6 +107,11 @@ class Mask:
         tokens: list[int] = self._matcher.compute_ff_tokens()
         taken = self._matcher.try_consume_tokens(tokens) if tokens else 0
         return tokens[:taken]
+
+    def allowed(self, tokens: list[int]) -> list[int]:
+        """As many of `tokens` as may come next."""
+        count: int = self._matcher.validate_tokens(tokens)
+        return tokens[:count]
 
     def narrow(self, logits: Logits) -> Logits:
         """A copy of `logits` with -inf for what is not allowed."""
@@ -133,11 +141,9 @@ class SamplerCompiler:
         self._banned = np.array(sorted(set(model.controls) - model.ends), dtype=np.int64)
         self._end = np.array(sorted(model.ends)[:1], dtype=np.int64)
 
-    def start(self, grammar: gbnf.Grammar) -> Constraint:
+    def start(self, rules: str) -> Constraint:
         """The state before the first token."""
-        handle = llama_cpp.llama_sampler_init_grammar(
-            self._vocab, gbnf.text(grammar).encode(), b"root"
-        )
+        handle = llama_cpp.llama_sampler_init_grammar(self._vocab, rules.encode(), b"root")
         if not handle:
             # Putting NULL into a sampler chain is a crash at the next token.
             raise GrammarError("llama.cpp cannot load the grammar.")
@@ -165,6 +171,10 @@ class Sampler:
 
     def forced(self) -> list[int]:
         """None: llama.cpp does not tell."""
+        return []
+
+    def allowed(self, tokens: list[int]) -> list[int]:
+        """None: asking would take them."""
         return []
 
     def narrow(self, logits: Logits) -> Logits:
