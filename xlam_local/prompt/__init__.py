@@ -8,7 +8,7 @@ from ..types import Message, Piece, Prompt, Tool
 from . import family, template
 from .family import FAMILIES, LLAMA, QWEN, Family, xlam_family
 from .template import Template
-from .words import calls_json, tool_json
+from .words import calls_json, tool_json, tool_text
 
 __all__ = [
     "FAMILIES",
@@ -21,6 +21,7 @@ __all__ = [
     "render",
     "text",
     "tool_json",
+    "tool_text",
     "xlam_family",
 ]
 

@@ -35,8 +35,13 @@ def calls_json(calls: Calls) -> str:
 
 def system_block(system: str, tools: Sequence[Tool]) -> str:
     """The system message with the instructions for calls and each tool's JSON behind it."""
-    listed = "".join(to_json(tool_json(tool), indent=4) + "\n\n" for tool in tools)
+    listed = "".join(map(tool_text, tools))
     return f"{system.strip()}\n" + (INSTRUCTIONS + listed if tools else "")
+
+
+def tool_text(tool: Tool) -> str:
+    """A tool as every prompt shows it: what it costs is what this costs."""
+    return to_json(tool_json(tool), indent=4) + "\n\n"
 
 
 def tool_json(tool: Tool) -> dict[str, Any]:
