@@ -153,3 +153,16 @@ def test_the_report_is_json(tmp_path: Path) -> None:
     path = tools_file(tmp_path, [{"name": "f", "parameters": schema}])
     done = run("grammar", path, "--report")
     assert json.loads(done.stdout)
+
+
+def test_the_report_tells_what_a_tool_costs_a_model(tmp_path: Path, qwen_path: Path) -> None:
+    from xlam_local.engine.vocabulary import count
+
+    short = {"name": "f", "description": "größe"}
+    path = tools_file(tmp_path, [short, {"name": "g", "description": "long " * 50}])
+    done = run("grammar", path, "--report", "--model", str(qwen_path))
+    first, second, *_ = json.loads(done.stdout)
+    whole = '{\n    "name": "f",\n    "description": "größe"\n}\n\n'
+    assert first == {"tool": "f", "tokens": count(qwen_path, [whole])[0]}
+    assert second["tokens"] > first["tokens"] + 45
+    assert run("grammar", path, "--model", str(qwen_path)).returncode == 2

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..types import Tool
 from .options import choice_option, warn_of_refusals
 
 
@@ -16,15 +19,34 @@ from .options import choice_option, warn_of_refusals
 @choice_option("auto")
 @click.option("--no-parallel", is_flag=True, help="At most one call in a reply.")
 @click.option("--report", is_flag=True, help="What becomes of each keyword, as JSON.")
-def grammar(file: Path, tool_choice: str, no_parallel: bool, report: bool) -> None:
+@click.option("-m", "--model", help="With --report: what each tool costs in this model's prompts.")
+def grammar(
+    file: Path, tool_choice: str, no_parallel: bool, report: bool, model: str | None
+) -> None:
     """Print the GBNF for the tools in FILE, as llama.cpp loads it."""
     from .. import gbnf, tools
     from .. import grammar as compiler
 
-    offer = compiler.for_turn(tools.load(file), tool_choice, not no_parallel)
+    if model and not report:
+        raise click.UsageError("--model is for --report.")
+    written = tools.load(file)
+    offer = compiler.for_turn(written, tool_choice, not no_parallel)
     warn_of_refusals(offer.report)
     if report:
-        entries = [asdict(entry) for entry in offer.report]
-        click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        rows = [*(costs(written, model) if model else ()), *map(asdict, offer.report)]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         click.echo(gbnf.text(offer.grammar), nl=False)
+
+
+def costs(tools: Sequence[Tool], model: str) -> Iterator[dict[str, Any]]:
+    """How many tokens each tool takes in a prompt, when it is offered."""
+    from .. import config, models, prompt
+    from ..engine.vocabulary import count
+
+    folders = config.folders()
+    path = models.find(model, models.Store.under(folders.config, folders.data))
+    models.header(path)
+    counted = count(path, [prompt.tool_text(tool) for tool in tools])
+    for tool, tokens in zip(tools, counted, strict=True):
+        yield {"tool": tool.name, "tokens": tokens}
