@@ -16,6 +16,7 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance.llamacpp import lltokenizer_from_vocab
 
 from xlam_local import gbnf
+from xlam_local.engine.constraint import LIMITS
 
 FOLDER = Path.home() / ".cache" / "xlam-local-tests"
 VOCABULARIES = ("qwen2", "llama-bpe")
@@ -99,7 +100,7 @@ class Guidance:
         # When text is forced, llguidance allows only the token that its tokenizer would choose.
         option = "" if forcing else '%llguidance {"no_forcing": true}\n'
         text = LLMatcher.grammar_from_lark(option + gbnf.lark(grammar))
-        self.matcher: Any = LLMatcher(tokenizer(name), text, log_level=0)
+        self.matcher: Any = LLMatcher(tokenizer(name), text, log_level=0, limits=LIMITS)
         self.size = vocabulary(name).size
         self.start: Any = self.matcher.deep_copy()
         if self.matcher.is_error():

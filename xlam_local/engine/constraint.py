@@ -9,13 +9,16 @@ from typing import Any, Protocol
 import llama_cpp
 import numpy as np
 import numpy.typing as npt
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.llamacpp import lltokenizer_from_vocab
 
 from ..errors import GrammarError
 from .llama import Logits, Model
 
 Tokens = npt.NDArray[np.int64]
+
+LIMITS = LLParserLimits(step_max_items=5_000_000)
+"""A grammar from a file is read character by character, which takes many items for one mask."""
 
 
 class Constraint(Protocol):
@@ -85,9 +88,10 @@ class MaskCompiler:
     def start(self, rules: str) -> Constraint:
         """The state before the first token."""
         # A copy of a matcher shares its lexer, which fills up over many replies.
-        matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_lark(rules), log_level=0)
+        text = LLMatcher.grammar_from_lark(rules)
+        matcher = LLMatcher(self._tokenizer, text, log_level=0, limits=LIMITS)
         if matcher.is_error():
-            raise GrammarError(f"llguidance cannot load the grammar: {matcher.get_error()}")
+            raise GrammarError(f"llguidance cannot load the grammar: {_why(matcher)}.")
         return Mask(matcher)
 
 
@@ -118,7 +122,7 @@ class Mask:
         mask = np.zeros((len(logits) + 31) // 32, dtype=np.int32)
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
         if self._matcher.is_error():
-            raise GrammarError(f"llguidance gave up: {self._matcher.get_error()}")
+            raise GrammarError(f"llguidance gave up: {_why(self._matcher)}.")
         allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: len(logits)]
         return np.where(allowed.view(np.bool_), logits, -np.inf).astype(np.float32)
 
@@ -131,6 +135,12 @@ class Mask:
         """Whether nothing but the end can follow."""
         stopped: bool = self._matcher.is_stopped()
         return stopped
+
+
+def _why(matcher: LLMatcher) -> str:
+    """What went wrong, without the grammar that llguidance shows behind it."""
+    said: str = matcher.get_error()
+    return said.partition("\n")[0].rstrip(".")
 
 
 class SamplerCompiler:
