@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Protocol
 
-from . import agent, config, models, policy
+from . import agent, config, models
 from .agent import Engine, Rules
 from .config import Config, Folders
+from .consent import NAME as POLICY
+from .consent import Consent
 from .errors import EndlessTurn, HistoryError, ReplyCut, ReplyError, XlamError
 from .types import (
-    Always,
     Answer,
     Ask,
     Calls,
     Decision,
     Delta,
     Done,
-    Effect,
     Event,
     Message,
     Meter,
     No,
     Note,
-    Once,
     Question,
     Reason,
     Result,
@@ -40,14 +40,6 @@ def refuse(question: Question) -> Decision:
     return No("There is nobody to ask.")
 
 
-DOES = {
-    Effect.READ: "It reads.",
-    Effect.WRITE: "It writes on this machine.",
-    Effect.EXECUTE: "It runs code on this machine.",
-    Effect.NETWORK: "It reaches the network.",
-}
-
-
 class Keeper(Protocol):
     """Writes a conversation down; raises HistoryError where it cannot now."""
 
@@ -61,7 +53,7 @@ class Keeper(Protocol):
 class Session:
     """A conversation with a model that has tools.
 
-    `approve` is asked before a tool runs that does more than read.
+    `approve` is asked before a call runs that the policy neither allows nor denies.
     """
 
     def __init__(
@@ -77,8 +69,8 @@ class Session:
         self.tools = tuple(tools)
         self.approve = approve
         self.rules = rules
-        self.allowed: set[str] = set()
-        """The tools that need not be asked for any more."""
+        self.consent = own_consent(Path.cwd())
+        """What runs, what is asked for, what is refused: by the user's own policy if not set."""
         self.keeper = keeper
         """Where the conversation is written down; nowhere when not set."""
         self.left_out = 0
@@ -131,13 +123,7 @@ class Session:
         return last.text
 
     def _decide(self, tool: Tool, call: ToolCall) -> Decision:
-        if not policy.asks(tool, self.allowed):
-            return Once()
-        preview = tool.preview(**call.arguments) if tool.preview else ""
-        decision = self.approve(Question(tool, call, DOES[tool.effect], preview))
-        if isinstance(decision, Always):
-            self.allowed.add(tool.name)
-        return decision
+        return self.consent.decide((tool, call), self.messages, self.tools, self.approve)
 
     def _settle(self, spoken: str) -> None:
         """Keep what a cancelled turn had said, and give each call of it a result."""
@@ -173,6 +159,15 @@ class Session:
         if self.keeper is not None:
             with suppress(HistoryError):
                 self.keeper.piece(text)
+
+
+def own_consent(folder: Path) -> Consent:
+    """The consent of the user's own policy, for the working folder `folder`.
+
+    Raises:
+        UsageError: the policy cannot be read.
+    """
+    return Consent.open(config.folders().config / POLICY, folder)
 
 
 ENDINGS: Mapping[Reason, XlamError] = {

@@ -57,13 +57,16 @@ def ask(wanted: Wanted, text: tuple[str, ...], form: str | None, **how: Any) -> 
     built-in tools and those of the files named with --tools, which are not run here: calls to
     them end the turn and are its result.
     """
-    from ..session import Session, ending
+    from ..session import Session, ending, own_consent
 
     said, settings = read_text(text), wanted.settings()
     tools = () if how["no_tools"] else _tools(wanted, how["folder"], how["allow"])
     engine = wanted.engine(settings)
     session = Session(engine, tools, _approve, wanted.rules(settings), how["system"])
-    session.allowed.update(how["allow"])
+    session.consent = own_consent(how["folder"])
+    for tool in tools:
+        if tool.name in how["allow"]:
+            session.consent.allow(tool)
     start = len(session.messages)
     with closing(session.send(said)) as events:
         done = FORMS[form](events, session.messages)
@@ -141,6 +144,9 @@ def _approve(question: Question) -> Decision:
     click.echo(
         f"\n{tool.name} ({tool.effect.value}) {printable(wire.dumps(call.arguments))}", err=True
     )
+    if question.preview:
+        click.echo(printable(question.preview), err=True)
+    click.echo(printable(question.why), err=True)
     answer = click.prompt("Run it? yes, always, or no", default="no", err=True)
     return ANSWERS.get(answer.strip().lower()[:1], No())
 

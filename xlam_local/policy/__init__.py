@@ -1,0 +1,23 @@
+"""Which calls run, which are asked for, which are refused."""
+
+from __future__ import annotations
+
+from .judge import Allow, Asks, Deny, State, Verdict, allowance, judge, taint
+from .remember import remember
+from .rules import Allowance, Policy, Rule, parse
+
+__all__ = [
+    "Allow",
+    "Allowance",
+    "Asks",
+    "Deny",
+    "Policy",
+    "Rule",
+    "State",
+    "Verdict",
+    "allowance",
+    "judge",
+    "parse",
+    "remember",
+    "taint",
+]
