@@ -27,7 +27,8 @@ from .types import (
 
 if TYPE_CHECKING:
     from .agent import Rules
-    from .session import Session, open_engine
+    from .opening import open_engine, open_here
+    from .session import Session
     from .tools import tool
 
 __all__ = [
@@ -52,13 +53,20 @@ __all__ = [
     "ToolCall",
     "User",
     "open_engine",
+    "open_here",
     "tool",
 ]
 
 __version__ = "0.1.0"
 
 # Imported when they are asked for, so that a command that needs none of them starts at once.
-_LAZY = {"Rules": "agent", "Session": "session", "open_engine": "session", "tool": "tools"}
+_LAZY = {
+    "Rules": "agent",
+    "Session": "session",
+    "open_engine": "opening",
+    "open_here": "opening",
+    "tool": "tools",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,17 @@ class Config:
     temperature: float = 0.0
     """0 takes the most likely token."""
     threads: int | None = None
-    """Threads that compute; every core when not set."""
+    """Threads that compute; every fast core when not set."""
+    gpu_layers: int | None = None
+    """Layers on the GPU; as many as fit when not set."""
+    kv: str = "f16"
+    """How the KV cache is kept: f16, q8_0 or q4_0."""
+    fallback: bool = True
+    """Whether less is tried where a model does not fit as it was wished."""
+    strict_context: bool = False
+    """Whether a conversation that does not fit the context is an error."""
+    prefix_cache: int = 2048
+    """MiB of disk for prompts that were read already; 0 keeps none."""
 
 
 def folders(environment: Mapping[str, str] = os.environ) -> Folders:
@@ -98,6 +108,18 @@ def _temperature(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 5
 
 
+def _number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _kv(value: object) -> bool:
+    return value in ("f16", "q8_0", "q4_0")
+
+
 KINDS = {
     "model": _text,
     "context": _count,
@@ -107,4 +129,9 @@ KINDS = {
     "turn_tokens": _count,
     "temperature": _temperature,
     "threads": _count,
+    "gpu_layers": _number,
+    "kv": _kv,
+    "fallback": _switch,
+    "strict_context": _switch,
+    "prefix_cache": _number,
 }

@@ -82,6 +82,9 @@ class ModelError(XlamError):
 class EngineStopped(ModelError):
     """The process in which llama.cpp runs ended, or no longer answers."""
 
+    killed = False
+    """Whether it was killed from outside, as the system does when memory runs out."""
+
 
 class Cancelled(XlamError):
     """What was going on was cancelled."""

@@ -41,6 +41,13 @@ class Shape:
     vocabulary: int
     context: int
     """Tokens of context that the model was trained on."""
+    stretched: int = 0
+    """Tokens of context that it can use with YaRN; 0 where that is not known."""
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of context that it can use."""
+        return max(self.context, self.stretched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +169,25 @@ class Plan:
 
 
 def plans(weights: Weights, machine: Machine, wish: Wish) -> Iterator[Plan]:
-    """What to try, the most wanted first: all of the wish, then smaller KV, then less context."""
-    wanted = replace(wish, context=min(wish.context, weights.shape.context))
-    tried = [(wanted.context, wanted.kv, "")]
-    if wanted.kv == "f16":
-        tried.append((wanted.context, "q8_0", "KV cache in q8_0"))
-    context, kv = wanted.context // 2, tried[-1][1]
+    """What to try, the most wanted first.
+
+    All of the wish, then fewer layers on the GPU, then a smaller KV cache, then less context.
+    """
+    wanted = replace(wish, context=min(wish.context, weights.shape.longest))
+    first = _offloaded(weights, machine, wanted, "")
+    yield first
+    for layers in sorted({first.gpu_layers * part // 4 for part in range(4)}, reverse=True):
+        if layers < first.gpu_layers:
+            yield _plan(weights, machine, wanted, layers, f"{layers} layers on the GPU")
+    kv = wanted.kv
+    if kv == "f16":
+        kv = "q8_0"
+        yield _offloaded(weights, machine, replace(wanted, kv=kv), "KV cache in q8_0")
+    context = wanted.context // 2
     while context >= SMALLEST_CONTEXT:
-        tried.append((context, kv, f"KV cache in {kv}, context of {context}"))
-        context //= 2
-    for context, kv, changed in tried:
+        changed = f"KV cache in {kv}, context of {context}"
         yield _offloaded(weights, machine, replace(wanted, context=context, kv=kv), changed)
+        context //= 2
 
 
 def choose(weights: Weights, machine: Machine, wish: Wish) -> Plan:

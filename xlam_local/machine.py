@@ -24,6 +24,7 @@ KINDS = {0: "cpu", 1: "gpu", 2: "igpu", 3: "accel"}
 SPEEDS = {"cuda": 250e9, "rocm": 250e9, "hip": 250e9, "metal": 70e9, "mtl": 70e9}
 """Bytes of weights a second, roughly, by the kind of GPU."""
 OTHER_SPEED = 100e9
+GPU_KINDS = ("cuda", "hip", "metal", "vulkan", "sycl", "opencl", "musa", "cann")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,13 @@ def backends() -> list[Backend]:
         return [Backend(**one) for one in json.loads(asked.stdout.splitlines()[-1])]
     except (OSError, subprocess.SubprocessError, ValueError, IndexError, TypeError):
         return []
+
+
+def offloads() -> bool:
+    """Whether the installed llama.cpp was built for more than the CPU."""
+    folder = library()
+    names = [path.name for path in folder.iterdir()] if folder else []
+    return any(f"libggml-{kind}." in name for name in names for kind in GPU_KINDS)
 
 
 def described(path: Path) -> Machine:

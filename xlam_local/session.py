@@ -7,9 +7,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
-from . import agent, config, models
+from . import agent, config
 from .agent import Engine, Rules
-from .config import Config, Folders
 from .consent import NAME as POLICY
 from .consent import Consent
 from .errors import EndlessTurn, HistoryError, ReplyCut, ReplyError, XlamError
@@ -184,30 +183,3 @@ ENDINGS: Mapping[Reason, XlamError] = {
 def ending(reason: Reason) -> XlamError | None:
     """The error that the end of a turn is, or None where it is a good end."""
     return ENDINGS.get(reason)
-
-
-def open_engine(
-    name: str | None = None, settings: Config | None = None, folders: Folders | None = None
-) -> Engine:
-    """Load the model called `name`, or the user's own choice, after a look at its file.
-
-    Without settings and folders, the user's own hold.
-
-    Raises:
-        ModelMissing: it is not installed.
-        IntegrityError: its file is damaged.
-        ModelError: llama.cpp cannot load it.
-        OutOfMemory: it does not fit.
-    """
-    from .engine import Settings
-    from .engine.local import Engine as Loaded
-
-    folders = folders or config.folders()
-    settings = settings or config.load(folders.config / "config.toml")
-    store = models.Store.under(folders.config, folders.data)
-    wanted = name or settings.model
-    path = models.find(wanted, store) if wanted else models.default(store)
-    models.header(path)
-    engine = Loaded.load(path, Settings(settings.context, settings.threads))
-    models.mark_used(path, store)
-    return engine

@@ -36,7 +36,7 @@ def demo() -> None:
     was never taught to call tools; the grammar alone makes its calls valid.
     """
     from .. import models
-    from ..session import open_engine
+    from ..opening import open_engine
     from ..tools import builtin
     from . import logs
     from .bars import fetched

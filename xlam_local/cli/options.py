@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -13,7 +13,7 @@ import click
 
 from .. import config
 from ..sanitize import printable
-from ..types import Sampling, Tool
+from ..types import Loading, Note, Sampling, Tool
 
 if TYPE_CHECKING:
     from ..agent import Engine, Rules
@@ -28,22 +28,14 @@ class Wanted:
     tools: tuple[Path, ...]
     choice: str
     parallel: bool
-    context: int | None
-    max_tokens: int | None
-    temperature: float | None
     seed: int
-    threads: int | None
+    said: Mapping[str, Any]
+    """What stands in the place of the user's settings."""
 
     def settings(self) -> config.Config:
         """The user's settings, with what the command line says instead."""
         settings = config.load(config.folders().config / "config.toml")
-        said: dict[str, Any] = {
-            "context": self.context,
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "threads": self.threads,
-        }
-        return replace(settings, **{key: value for key, value in said.items() if value is not None})
+        return replace(settings, **self.said)
 
     def rules(self, settings: config.Config) -> Rules:
         """What holds for the turn."""
@@ -59,16 +51,17 @@ class Wanted:
             sampling,
             settings.turn_seconds,
             settings.turn_tokens,
+            settings.strict_context,
         )
 
     def engine(self, settings: config.Config) -> Engine:
-        """The model, loaded."""
-        from ..session import open_engine
+        """The model, loaded; how far it is and what is given up for it are on stderr."""
+        from ..opening import opening
         from . import logs
 
         folders = config.folders()
         logs.start(folders.state)
-        return open_engine(self.model, settings, folders)
+        return _shown(opening(self.model, settings, folders))
 
     def load_tools(self) -> tuple[Tool, ...]:
         """The tools of all the files named."""
@@ -86,11 +79,45 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         help="A JSON file of tools. May be given several times.",
     ),
     click.option("--no-parallel", is_flag=True, help="At most one call in a reply."),
+    click.option("--seed", type=click.IntRange(0), default=0, help="For a temperature above 0."),
     click.option("--context", type=click.IntRange(64), help="Tokens of context."),
     click.option("--max-tokens", type=click.IntRange(1), help="The most tokens in one reply."),
     click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest token."),
-    click.option("--seed", type=click.IntRange(0), default=0, help="For a temperature above 0."),
     click.option("--threads", type=click.IntRange(1), help="Threads that compute."),
+    click.option("--gpu-layers", type=click.IntRange(0), help="Layers on the GPU."),
+    click.option("--kv", type=click.Choice(["f16", "q8_0", "q4_0"]), help="Type of the KV cache."),
+    click.option(
+        "--no-fallback",
+        "fallback",
+        flag_value=False,
+        default=None,
+        help="End with code 4 where the model does not fit as wished.",
+    ),
+    click.option(
+        "--strict-context",
+        is_flag=True,
+        default=None,
+        help="End with an error where the conversation does not fit the context.",
+    ),
+    click.option(
+        "--no-prefix-cache",
+        "prefix_cache",
+        flag_value=0,
+        default=None,
+        type=int,
+        help="Keep nothing of the prompt on disk, and read nothing from there.",
+    ),
+)
+SETTINGS = (
+    "context",
+    "max_tokens",
+    "temperature",
+    "threads",
+    "gpu_layers",
+    "kv",
+    "fallback",
+    "strict_context",
+    "prefix_cache",
 )
 
 
@@ -109,16 +136,14 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def gathered(**options: Any) -> Any:
+        said = {name: value for name in SETTINGS if (value := options.pop(name)) is not None}
         wanted = Wanted(
             model=options.pop("model"),
             tools=options.pop("tools"),
             choice=options.pop("tool_choice"),
             parallel=not options.pop("no_parallel"),
-            context=options.pop("context"),
-            max_tokens=options.pop("max_tokens"),
-            temperature=options.pop("temperature"),
             seed=options.pop("seed"),
-            threads=options.pop("threads"),
+            said=said,
         )
         return command(wanted=wanted, **options)
 
@@ -126,6 +151,24 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         with_options = option(with_options)
     return with_options
+
+
+def _shown(steps: Generator[Loading | Note, None, Engine]) -> Engine:
+    """Run the opening of a model to its end, and show it."""
+    watched = sys.stderr.isatty()
+    while True:
+        try:
+            match next(steps):
+                case Note(text):
+                    click.echo(printable(text), err=True)
+                case Loading(done) if watched:
+                    click.echo(f"\rLoading the model: {done:.0%}", nl=False, err=True)
+        except StopIteration as end:
+            engine: Engine = end.value
+            return engine
+        finally:
+            if watched:
+                click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def warn_of_refusals(report: Iterable[Entry]) -> None:

@@ -52,7 +52,14 @@ def shape_of(header: Header) -> Shape:
         feed=_number(header, "feed_forward_length", 4 * width),
         vocabulary=_vocabulary(header),
         context=_number(header, "context_length"),
+        stretched=_stretched(header),
     )
+
+
+def _stretched(header: Header) -> int:
+    """How far Qwen2 models trained on 32,768 tokens reach with YaRN, as their cards say."""
+    known = header.architecture == "qwen2" and header.number("context_length") == 32768
+    return 131072 if known else 0
 
 
 def _number(header: Header, key: str, default: int | None = None) -> int:

@@ -19,7 +19,7 @@ def run(model: str | None, settings: Config, folders: Folders) -> None:
 def _open(model: str | None, settings: Config, folders: Folders) -> Session:
     """The session that the app talks to; loading the model takes a while."""
     from ..agent import Rules
-    from ..session import open_engine
+    from ..opening import open_engine
     from ..tools import builtin
     from ..types import Sampling
 
