@@ -262,6 +262,7 @@ WRONG = {
     "root ::= " + " | ".join(f'"{n:09}"' for n in range(9999)): (
         "The grammar has more than 50000 parts."
     ),
+    "#" * 1_000_001: "The grammar has more than 1000000 characters.",
     "root ::= "
     + "(" * 5000: "Line 1, column 61: there are more than 50 brackets inside each other.",
 }

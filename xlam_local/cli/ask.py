@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +26,9 @@ from ..types import (
     Once,
     Question,
     Result,
+    System,
     Tool,
+    User,
 )
 from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
 from .show import Screen
@@ -47,6 +49,11 @@ REFUSED, FAILED = 6, 7
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The folder that the file tools see.",
 )
+@click.option(
+    "--grammar-file",
+    type=click.Path(path_type=Path),
+    help="Write the answer within this GBNF; tools of --tools are shown, and nothing runs.",
+)
 @click.option("--json", "form", flag_value="json", help="Write one JSON object.")
 @click.option("--jsonl", "form", flag_value="jsonl", help="Write each event as a line of JSON.")
 @model_options
@@ -60,6 +67,8 @@ def ask(wanted: Wanted, text: tuple[str, ...], form: str | None, **how: Any) -> 
     from ..session import Session, ending, own_consent
 
     said, settings = read_text(text), wanted.settings()
+    if how["grammar_file"]:
+        return _within(wanted, said, form, how)
     tools = () if how["no_tools"] else _tools(wanted, how["folder"], how["allow"])
     engine = wanted.engine(settings)
     session = Session(engine, tools, _approve, wanted.rules(settings), how["system"])
@@ -73,6 +82,24 @@ def ask(wanted: Wanted, text: tuple[str, ...], form: str | None, **how: Any) -> 
     if error := ending(done.reason):
         raise error
     return _exit_code(session.messages[start:])
+
+
+def _within(wanted: Wanted, said: str, form: str | None, how: Mapping[str, Any]) -> int:
+    """Answer within a grammar of the user's own."""
+    from ..session import ending
+    from . import within
+
+    if how["allow"]:
+        raise click.UsageError("With --grammar-file nothing runs, so there is nothing to --allow.")
+    rules, tools = within.load(how["grammar_file"]), wanted.load_tools()
+    messages: list[Message] = [System(how["system"])] if how["system"] else []
+    messages.append(User(said))
+    settings = wanted.settings()
+    engine, sampling = wanted.engine(settings), wanted.rules(settings).sampling
+    done = FORMS[form](within.write(messages, tools, engine, rules, sampling), messages)
+    if error := ending(done.reason):
+        raise error
+    return 0
 
 
 def _tools(wanted: Wanted, folder: Path, allow: Sequence[str]) -> tuple[Tool, ...]:

@@ -28,6 +28,8 @@ from .nodes import (
 )
 from .prune import pruned, references
 
+LONG = 1_000_000
+"""Characters of a file."""
 DEPTH = 50
 """Brackets inside brackets."""
 TIMES = 100_000
@@ -43,6 +45,8 @@ SIGNS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?":
 
 def parse(text: str) -> Grammar:
     """The grammar of a file that a user wrote, its rule "root" first."""
+    if len(text) > LONG:
+        raise GrammarError(f"The grammar has more than {LONG} characters.")
     reader = _Reader(text)
     rules = reader.rules()
     if "root" not in rules:
