@@ -50,3 +50,25 @@ def test_a_bad_setting_is_named(tmp_path: Path, text: str, told: str) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         config.load(tmp_path)
+
+
+def test_a_setting_is_changed_and_comments_stay(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "config.toml"
+    config.save(path, "theme", "nord")
+    path.write_text("# Mine.\ncontext = 4096  # enough\n" + path.read_text())
+    config.save(path, "context", 2048)
+    config.save(path, "theme", None)
+    config.save(path, "max_tokens", 100)
+    assert path.read_text() == "# Mine.\ncontext = 2048  # enough\nmax_tokens = 100\n"
+    assert config.load(path).context == 2048
+
+
+def test_nothing_is_written_over_a_broken_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("context = ")
+    with pytest.raises(UsageError, match="is not TOML"):
+        config.save(path, "context", 2048)
+    path.write_text("")
+    with pytest.raises(UsageError, match="context cannot be -1"):
+        config.save(path, "context", -1)
+    assert path.read_text() == ""

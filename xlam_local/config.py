@@ -56,6 +56,8 @@ class Config:
     """Whether a conversation that does not fit the context is an error."""
     prefix_cache: int = 2048
     """MiB of disk for prompts that were read already; 0 keeps none."""
+    theme: str = "textual-dark"
+    """The colours of the app."""
 
 
 def folders(environment: Mapping[str, str] = os.environ) -> Folders:
@@ -80,6 +82,29 @@ def load(path: Path) -> Config:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     return _checked(settings, path)
+
+
+def save(path: Path, key: str, value: object) -> None:
+    """Change one setting in the file at `path`; its comments and the others stay.
+
+    None takes the setting out, so that its default holds.
+    """
+    import tomlkit
+
+    _checked({} if value is None else {key: value}, path)
+    load(path)
+    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    if value is None:
+        document.pop(key, None)
+    else:
+        document[key] = value
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.new")
+        new.write_text(tomlkit.dumps(document), encoding="utf-8")
+        new.replace(path.resolve())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _checked(settings: Mapping[str, Any], path: Path) -> Config:
@@ -134,4 +159,5 @@ KINDS = {
     "fallback": _switch,
     "strict_context": _switch,
     "prefix_cache": _number,
+    "theme": _text,
 }
