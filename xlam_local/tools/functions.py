@@ -4,32 +4,63 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, overload
 
 from ..errors import ToolError, ToolFileError
 from ..types import Effect, Tool
+from .running import Function, timed
+from .values import plain
 
-Function = Callable[..., object]
 VALUES = {"const", "default", "enum", "examples"}
 """Keywords that hold values, not schemas."""
 
 
-def tool(effect: Effect = Effect.EXECUTE) -> Callable[[Function], Tool]:
+SECONDS = 60.0
+"""How long a call takes at most where its tool does not say."""
+
+
+@overload
+def tool(function: Function, /) -> Tool: ...
+
+
+@overload
+def tool(
+    effect: Effect = Effect.EXECUTE,
+    /,
+    *,
+    seconds: float = SECONDS,
+    preview: Callable[..., str] | None = None,
+) -> Callable[[Function], Tool]: ...
+
+
+def tool(
+    effect: Effect | Function = Effect.EXECUTE,
+    /,
+    *,
+    seconds: float = SECONDS,
+    preview: Callable[..., str] | None = None,
+) -> Tool | Callable[[Function], Tool]:
     """Make a tool of a typed function; `effect` is what running it can do.
+
+    A call ends after `seconds`; `preview` tells from the arguments what it would do.
 
     >>> @tool(Effect.READ)
     ... def add(a: int, b: int) -> int:
     ...     '''Add two numbers.'''
     ...     return a + b
     """
+    if not isinstance(effect, Effect):
+        return from_function(effect, Effect.EXECUTE)
 
     def make(function: Function) -> Tool:
-        return from_function(function, effect)
+        made = from_function(function, effect, seconds)
+        return replace(made, preview=preview)
 
     return make
 
 
-def from_function(function: Function, effect: Effect) -> Tool:
+def from_function(function: Function, effect: Effect, seconds: float = SECONDS) -> Tool:
     """The tool that `function` is.
 
     Raises:
@@ -54,7 +85,8 @@ def from_function(function: Function, effect: Effect) -> Tool:
         (documented.description or "").strip(),
         _parameters(schema, described),
         effect,
-        _checked(function, adapter),
+        timed(_checked(function, adapter), seconds),
+        seconds=seconds,
     )
 
 
@@ -103,10 +135,15 @@ def _checked(function: Function, adapter: Any) -> Function:
         from pydantic_core import ArgsKwargs
 
         try:
-            return adapter.validate_python(ArgsKwargs((), arguments))
+            value = adapter.validate_python(ArgsKwargs((), arguments))
         except ValidationError as error:
             wrong = (f"{'/'.join(map(str, e['loc']))}: {e['msg']}." for e in error.errors())
             raise ToolError(" ".join(wrong)) from error
+        return _told_later(value) if inspect.isawaitable(value) else plain(value)
 
     run.__name__ = getattr(function, "__name__", "run")
     return run
+
+
+async def _told_later(value: Any) -> object:
+    return plain(await value)
