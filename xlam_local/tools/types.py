@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ..types import Tool
 
-Kind = Literal["built-in", "python", "command", "http", "mcp"]
+BUILT_IN = "built-in"
+"""The source of the tools that come with the program."""
+Kind = Literal["built-in", "python", "command", "http", "mcp", "schemas"]
+"""`schemas` are tools that the caller runs."""
 State = Literal["ready", "starting", "off", "failed", "not agreed"]
 
 
@@ -21,3 +25,20 @@ class Source:
     tools: tuple[Tool, ...] = ()
     detail: str = ""
     """Why it failed, or what has to be agreed to, as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a toolbox finds its tools, and keeps what it has to remember."""
+
+    config: Path
+    """The user's own files of tools are in `tools` under it."""
+    data: Path
+    state: Path
+    folder: Path
+    """The working folder, which the tools see."""
+
+    @property
+    def closed(self) -> tuple[Path, ...]:
+        """What no tool reaches: the settings that hold the tools, and what was agreed to."""
+        return self.config, self.data, self.state
