@@ -1,4 +1,4 @@
-"""Draws the README's picture of the app: a real model calls two tools in one turn.
+"""Draws the README's pictures of the app: a real model calls two tools in one turn.
 
 python -m tests.screens [--model NAME] [--request TEXT]
 """
@@ -7,51 +7,76 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
-from textual.widgets import Input
-
-from xlam_local import Rules, Sampling, Session, Tool
-from xlam_local.engine.local import Engine
+from xlam_local.agent import Engine
 from xlam_local.tools import builtin
-from xlam_local.tui.app import XlamApp
+from xlam_local.tui.question import Approval
+from xlam_local.types import Loading, Note
 
+from .apps import App, app_opening, idle, say, wait_until
 from .resources import FILES, get
 
 ASSETS = Path(__file__).parent.parent / "assets"
 REQUEST = (
     "What time is it in Paris and in New York? Call the tools once, then answer in one sentence."
 )
+WRITE = "Write the file hello.txt with the text: Hello from xLAM."
 
 
-async def draw(model: Path, request: str, size: tuple[int, int]) -> str:
-    """The app as SVG after the turn that `request` leads to."""
-    tools: tuple[Tool, ...] = builtin(Path())
+async def draw(model: Path, request: str, size: tuple[int, int], to: Path) -> None:
+    """The app after the turn that `request` leads to, and before a file is written."""
 
-    def load() -> Session:
-        rules = Rules(max_steps=4, sampling=Sampling(max_tokens=300))
-        return Session(Engine.load(model), tools, rules=rules)
+    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+        from xlam_local.engine import Settings
+        from xlam_local.engine.local import Engine as Local
 
-    app = XlamApp(load, Path("~/notes"))
+        yield Loading(0.0)
+        return Local.load(model, Settings(threads=1))
+
+    app = app_opening(opening, builtin(Path()), Path("~/notes").expanduser())
     async with app.run_test(size=size) as pilot:
-        app.query_one("#say", Input).value = request
-        await pilot.press("enter")
-        while app.session is None or app.turn is not None:
-            await pilot.pause(0.2)
-        await pilot.pause(0.5)
-        return app.export_screenshot(title="xlam-local")
+        await turned(pilot, request)
+        to.write_text(app.export_screenshot(title="xlam-local"), encoding="utf-8")
+        await say(pilot, WRITE)
+        await waited(pilot, lambda: bool(app.chat.query(Approval)) or idle(app))
+        drawn = app.export_screenshot(title="xlam-local")
+        to.with_name("app-approval.svg").write_text(drawn, encoding="utf-8")
+        await pilot.press("ctrl+q")
+
+
+async def turned(pilot: App, request: str) -> None:
+    app = pilot.app
+    await waited(pilot, lambda: idle(app))  # type: ignore[arg-type]
+    await say(pilot, request)
+    await waited(pilot, lambda: idle(app))  # type: ignore[arg-type]
+
+
+async def waited(pilot: App, condition: object) -> None:
+    """Wait for a real model, which takes its time."""
+    for _ in range(60):
+        try:
+            await wait_until(pilot, condition)  # type: ignore[arg-type]
+            return
+        except AssertionError:
+            continue
+    raise SystemExit("The model took too long.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="qwen2.5-coder-1.5b", choices=list(FILES))
     parser.add_argument("--request", default=REQUEST)
-    parser.add_argument("--size", default="100x26")
+    parser.add_argument("--size", default="100x28")
     parser.add_argument("--to", type=Path, default=ASSETS / "app.svg")
     wanted = parser.parse_args()
     width, height = map(int, wanted.size.split("x"))
-    drawn = asyncio.run(draw(get(wanted.model), wanted.request, (width, height)))
-    wanted.to.write_text(drawn, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["XLAM_LOCAL_HOME"] = home
+        asyncio.run(draw(get(wanted.model), wanted.request, (width, height), wanted.to))
 
 
 if __name__ == "__main__":

@@ -91,6 +91,12 @@ class History:
         ) or self._containing(words.strip(), limit)
         return [Found(Summary(*row[2:]), row[0], " ".join(row[1].split())) for row in found]
 
+    def said(self, limit: int = 200) -> list[str]:
+        """What the user said lately, the oldest first."""
+        query = "SELECT packed FROM message WHERE kind = 'user' ORDER BY id DESC LIMIT ?"
+        found = [forms.unpack("user", packed) for (packed,) in self._rows(query, limit)]
+        return [message.text for message in reversed(found) if isinstance(message, User)]
+
     def rename(self, id: int, title: str) -> None:
         """Give a conversation another title."""
         self.get(id)

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import Config, Folders
-from ..session import Session
+
+if TYPE_CHECKING:
+    from ..agent import Engine
+    from ..tools import Toolbox
+    from ..types import Loading, Note
 
 
-def run(model: str | None, settings: Config, folders: Folders) -> None:
+def run(model: str | None, settings: Config, folders: Folders, ephemeral: bool = False) -> None:
     """Open the app and stay in it until the user leaves."""
     from .app import XlamApp
+    from .desk import Desk
+    from .toolset import Toolset
 
-    XlamApp(partial(_open, model, settings, folders), Path.cwd()).run()
+    folder = Path.cwd()
 
+    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+        from ..opening import opening as opened
 
-def _open(model: str | None, settings: Config, folders: Folders) -> Session:
-    """The session that the app talks to; loading the model takes a while."""
-    from ..agent import Rules
-    from ..opening import open_engine
-    from ..tools import builtin
-    from ..types import Sampling
+        return (yield from opened(name, desk.settings, folders))
 
-    sampling = Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens)
-    rules = Rules(
-        max_steps=settings.max_steps,
-        sampling=sampling,
-        seconds=settings.turn_seconds,
-        tokens=settings.turn_tokens,
-    )
-    return Session(open_engine(model, settings, folders), builtin(Path.cwd()), rules=rules)
+    def toolbox() -> Toolbox:
+        from ..tools import Places, Toolbox
+
+        return Toolbox.open(Places(folders.config, folders.data, folders.state, folder))
+
+    desk = Desk(folders, settings, folder, opening, Toolset(open=toolbox), model, ephemeral)
+    XlamApp(desk).run()

@@ -1,63 +1,40 @@
-"""The app: a conversation in the terminal, with every call in view."""
+"""The app: screens around one conversation, and the work that goes on behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
-from textual.app import App, ComposeResult
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.message import Message as Posted
-from textual.widget import Widget
-from textual.widgets import Footer, Input, Static
-from textual.worker import Worker, get_current_worker
 
-from .. import types
-from ..errors import XlamError
+from ..errors import ModelMissing, XlamError
 from ..sanitize import printable
-from ..session import Session, ending
-from ..types import (
-    Answer,
-    CallDelta,
-    Calls,
-    Decision,
-    Delta,
-    Done,
-    Event,
-    No,
-    Prefill,
-    Question,
-    Result,
-    ToolCall,
-)
-from .approval import Approval
-from .widgets import Answered, Card, Note, Said, Writing
+from ..types import Loading, Note, Tool
+from . import clipboard, doings, vitals
+from .chat import ChatScreen
+from .commands import COMMANDS
+from .desk import Desk
+from .download import Download
+from .job import Job
+from .keys import keymap
+from .status import Panel
 
+if TYPE_CHECKING:
+    from textual.screen import Screen
 
-@dataclass
-class Happened(Posted):
-    """Something happened in a turn."""
+    from .turn import Turn
 
-    event: Event
-
-
-@dataclass
-class Failed(Posted):
-    """The turn, or the loading of the model, ended with an error."""
-
-    error: XlamError
-
-
-@dataclass
-class Loaded(Posted):
-    """The model is there."""
-
-    session: Session
+LOOKS = 20
+"""How often a second the app looks for what its jobs have done."""
+TWICE = 2.0
+"""Seconds in which a second Ctrl+C leaves."""
+MEASURES = 2.0
+"""Seconds between two looks at memory and temperature."""
+FAREWELL = 3.0
+"""Seconds that a turn has to end in when the user leaves."""
 
 
 class XlamApp(App[None]):
@@ -65,193 +42,272 @@ class XlamApp(App[None]):
 
     TITLE = "xlam-local"
     CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", priority=True),
-        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "interrupt", "Stop", show=False, priority=True, id="app.interrupt"),
+        Binding("ctrl+q", "leave", "Quit", priority=True, id="app.quit"),
+        *(
+            Binding(
+                one.key, f"command('{one.name}')", one.told, show=False, priority=True, id=one.name
+            )
+            for one in COMMANDS
+            if one.key and one.name != "quit"
+        ),
     ]
 
-    def __init__(self, open_session: Callable[[], Session], folder: Path) -> None:
+    def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.open_session = open_session
-        self.folder = folder
-        self.session: Session | None = None
-        self.turn: Worker[None] | None = None
-        """The turn that is going on, until its thread has said that it ended."""
-        self.waiting = ""
-        """What the user said before the model was there."""
+        self.desk = desk
+        self.chat = ChatScreen()
+        self.state = "Loading the model"
+        """What goes on beside the turn; nothing when the model is ready."""
+        self.loading: Job[Loading | Note] | None = None
+        self.downloads: list[Download] = []
+        self.vitals: vitals.Vitals | None = None
         self.leaving = False
-        """Whether the user wants to leave: nothing is asked any more."""
-        self.answer: Answered | None = None
-        self.writing: Writing | None = None
-        self.cards: dict[str, Card] = {}
+        self._interrupted = 0.0
+        self._measured = 0.0
 
-    def compose(self) -> ComposeResult:
-        """Lay out the conversation, the status and the line to type in."""
-        yield VerticalScroll(id="chat")
-        yield Static("Loading the model …", id="status", markup=False)
-        yield Input(placeholder=f"Ask something; the tools see {self.folder}", id="say")
-        yield Footer()
+    # The beginning and the end.
 
     def on_mount(self) -> None:
-        """Load the model behind the screen."""
-        self.query_one("#say", Input).focus()
-        self.query_one("#chat", VerticalScroll).anchor()
-        self.load()
+        """Show the conversation, and load the model behind it."""
+        self.animation_level = "none"
+        self.theme = doings.known_theme(self, self.desk.settings.theme)
+        self._read_keys()
+        self.push_screen(self.chat)
+        self._timer = self.set_interval(1 / LOOKS, self.look, pause=True)
+        self.call_after_refresh(self.begin)
 
-    @work(thread=True)
-    def load(self) -> None:
-        """Load the model."""
+    def begin(self) -> None:
+        """Open the history and load the model, once the screen is there."""
+        self.run_worker(self._open_history, thread=True)
+        self.load(self.desk.model)
+
+    def _open_history(self) -> None:
+        notes = self.desk.open_history()
+        said = self.desk.said_before()
+        self.call_from_thread(self._opened, notes, said)
+
+    def _opened(self, notes: list[str], said: list[str]) -> None:
+        self.desk.keep()
+        for note in notes:
+            self.chat.note(note, "warning")
+        self.chat.prompt.remember(said)
+        self.chat.next()
+
+    def _read_keys(self) -> None:
         try:
-            self.post_message(Loaded(self.open_session()))
+            self.set_keymap(keymap(self.desk.folders.config / "keys.toml", doings.bindings(self)))
         except XlamError as error:
-            self.post_message(Failed(error))
+            self.notify(printable(str(error)), severity="error", markup=False, timeout=15)
 
-    @on(Loaded)
-    def begin(self, message: Loaded) -> None:
-        """Take up the model, and what the user said while it was loading."""
-        self.session = message.session
-        self.session.approve = self.ask
-        self.status("Ready")
-        if self.waiting:
-            self.turn, self.waiting = self.play(self.session, self.waiting), ""
-
-    @on(Input.Submitted)
-    async def say(self, submitted: Input.Submitted) -> None:
-        """Send what the user typed; while the model is busy it stays in the line."""
-        text = submitted.value.strip()
-        if not text or self.turn is not None or self.waiting:
-            return
-        submitted.input.clear()
-        await self.show(Said(text))
-        if self.session is None:
-            self.waiting = text
-        else:
-            self.turn = self.play(self.session, text)
-
-    @work(thread=True)
-    def play(self, session: Session, text: str) -> None:
-        """Play a turn outside the screen's thread; leaving it early cancels it."""
-        worker = get_current_worker()
-        try:
-            with closing(session.send(text)) as events:
-                for event in events:
-                    self.post_message(Happened(event))
-                    if worker.is_cancelled and not isinstance(event, Done):
-                        self.post_message(Happened(Done("cancelled")))
-                        return
-        except XlamError as error:
-            self.post_message(Failed(error))
-
-    def ask(self, question: Question) -> Decision:
-        """Ask the user about a call; called from the turn's thread, which waits."""
+    async def action_leave(self) -> None:
+        """Leave; what goes on is stopped and written down first."""
         if self.leaving:
-            return No()
-        decision = self.call_from_thread(self.push_screen_wait, Approval(question))
-        return decision if decision is not None else No()
-
-    async def action_quit(self) -> None:
-        """Leave; a turn whose thread waits for an answer would keep the program from ending."""
+            return
         self.leaving = True
-        if isinstance(self.screen, Approval):
-            self.screen.action_answer("no")
-        if self.turn is not None:
-            self.turn.cancel()
-        self.call_later(self.exit)
+        turn = self.chat.turn
+        self.chat.cancel()
+        for job in (self.loading, *self.downloads):
+            if job is not None:
+                job.cancel()
+        if turn is not None:
+            self.run_worker(partial(self._farewell, turn), thread=True)
+        else:
+            self.exit()
 
-    def action_cancel(self) -> None:
-        """Refuse the call that is asked about, or stop the turn."""
-        if isinstance(self.screen, Approval):
-            self.screen.action_answer("no")
-        elif self.turn is not None:
-            self.turn.cancel()
-            self.status("Stopping …")
+    def _farewell(self, turn: Turn) -> None:
+        turn.wait(FAREWELL)
+        self.call_from_thread(self.exit)
 
-    @on(Happened)
-    async def happened(self, message: Happened) -> None:
-        """Show what happened in the turn."""
-        if self.leaving:
+    def on_unmount(self) -> None:
+        """Let go of the model and the history."""
+        self.desk.close()
+
+    def action_interrupt(self) -> None:
+        """Copy what is marked, else stop what goes on; leave the second time."""
+        if marked := self.screen.get_selected_text() or self.chat.prompt.selected_text:
+            self.copy(marked)
+            self.screen.clear_selection()
             return
-        match message.event:
-            case Prefill(done, total):
-                self.status(f"Reading: {done} of {total} tokens")
-            case Delta(text):
-                await self.writing_answer(text)
-            case CallDelta(text):
-                await self.writing_calls(text)
-            case Calls() as calls:
-                await self.show_cards(calls)
-            case types.Note(text):
-                await self.show(Note(text))
-            case Result(call=call) as result:
-                self.cards[call.id].finish(result)
-            case Answer(text):
-                await self.finish_answer(text)
-            case Done() as done:
-                await self.finish(done)
-            case _:
-                pass
+        now = time.monotonic()
+        if now - self._interrupted < TWICE:
+            self.call_later(self.action_leave)
+            return
+        self._interrupted = now
+        if self.chat.cancel() or self.cancel_load():
+            return
+        self.chat.prompt.clear()
+        self.notify("Ctrl+C again leaves.", timeout=TWICE)
 
-    async def writing_answer(self, text: str) -> None:
-        """Show the next piece of an answer."""
-        if self.answer is None:
-            self.answer = Answered()
-            await self.show(self.answer)
-            self.status("Writing")
-        await self.answer.add(text)
+    # The work behind the screen.
 
-    async def finish_answer(self, text: str) -> None:
-        """Show the whole answer."""
-        if self.answer is None:
-            await self.writing_answer("")
-        if self.answer is not None:
-            await self.answer.finish(text)
-        self.answer = None
+    def watch_jobs(self) -> None:
+        """Look regularly at what the jobs have done."""
+        self._timer.resume()
 
-    async def writing_calls(self, text: str) -> None:
-        """Show the next piece of calls."""
-        if self.writing is None:
-            self.writing = Writing()
-            await self.show(self.writing)
-            self.status("Calling")
-        self.writing.add(text)
+    def look(self) -> None:
+        """Take in what the jobs have done; rest when there are none."""
+        self.chat.poll()
+        self._look_at_loading()
+        for download in list(self.downloads):
+            if download.look() and download.done:
+                self.downloads.remove(download)
+                self._downloaded(download)
+        if self.chat.turn is None and self.loading is None and not self.downloads:
+            self._timer.pause()
+        elif time.monotonic() - self._measured > MEASURES:
+            self._measured = time.monotonic()
+            self.run_worker(self._measure, thread=True, exclusive=True, group="vitals")
 
-    async def show_cards(self, calls: Calls) -> None:
-        """Put a card for each call in the place of their JSON."""
-        if self.writing is not None:
-            await self.writing.remove()
-        self.writing = self.answer = None
-        for call in calls.calls:
-            self.cards[call.id] = Card(call, self.does(call))
-            await self.show(self.cards[call.id])
+    def _measure(self) -> None:
+        self.vitals = vitals.measure()
 
-    def does(self, call: ToolCall) -> str:
-        """What running a call can do."""
-        tools = self.session.tools if self.session else ()
-        return next((tool.effect.value for tool in tools if tool.name == call.name), "unknown")
+    def load(self, name: str | None) -> None:
+        """Load a model; the conversation stays."""
+        if self.chat.turn is not None:
+            self.notify("The model is busy; Escape stops it.")
+            return
+        self.cancel_load()
+        self.state = "Loading the model"
+        self.loading = Job(lambda: self.desk.load(name))
+        self.watch_jobs()
+        self.chat.tell() if self.chat.is_mounted else None
 
-    async def finish(self, done: Done) -> None:
-        """Say how the turn ended, and what it took."""
-        self.turn = self.answer = self.writing = None
-        speed = f"{done.usage.reply_tokens} tokens at {done.usage.decode_speed:.0f} a second"
-        self.status(f"Ready · {speed} · {done.usage.prompt_tokens} read")
-        if done.reason == "cancelled":
-            self.status("Ready")
-            await self.show(Note("Cancelled."))
-        elif error := ending(done.reason):
-            await self.show(Note(str(error), "error"))
+    def cancel_load(self) -> bool:
+        """Stop loading a model; whether one was."""
+        if self.loading is None:
+            return False
+        self.loading.cancel()
+        return True
 
-    @on(Failed)
-    async def failed(self, message: Failed) -> None:
-        """Show an error as a line of the conversation."""
-        self.turn = self.answer = self.writing = None
-        self.status("Ready" if self.session else "No model")
-        await self.show(Note(str(message.error), "error"))
+    def _look_at_loading(self) -> None:
+        job = self.loading
+        if job is None:
+            return
+        ended = job.finished
+        for item in job.take():
+            if isinstance(item, Loading):
+                self.state = f"Loading the model, {100 * item.done:.0f} %"
+            else:
+                self.chat.note(item.text)
+        if ended:
+            self.loading = None
+            self._loaded(job)
+        self.chat.tell()
 
-    async def show(self, widget: Widget) -> None:
-        """Add to the conversation."""
-        await self.query_one("#chat", VerticalScroll).mount(widget)
+    def _loaded(self, job: Job[Loading | Note]) -> None:
+        self.state = "" if self.desk.session is not None else "No model"
+        self.desk.keep()
+        if isinstance(job.error, ModelMissing) and self.desk.session is None:
+            self.chat.note(str(job.error), "warning")
+            self.run_command("models")
+        elif job.error is not None:
+            self.chat.note(str(job.error), "error", "(/models chooses another)")
+        self.noticed()
+        self.chat.next()
 
-    def status(self, text: str) -> None:
-        """Say what is going on, and with which model."""
-        name = f"{self.session.engine.name} · " if self.session else ""
-        self.query_one("#status", Static).update(printable(name + text))
+    def download(self, name: str) -> Download:
+        """Fetch a model in the background."""
+        for one in self.downloads:
+            if one.name == name:
+                one.resume()
+                self.watch_jobs()
+                return one
+        download = Download(name, self.desk.store)
+        self.downloads.append(download)
+        self.watch_jobs()
+        return download
+
+    def _downloaded(self, download: Download) -> None:
+        if download.error is not None:
+            self.notify(printable(str(download.error)), severity="error", markup=False, timeout=15)
+        elif not download.cancelled:
+            self.notify(f"{printable(download.name)} is installed.", markup=False)
+            if self.desk.session is None and self.loading is None:
+                self.load(download.name)
+
+    # What screens ask for.
+
+    @property
+    def ready(self) -> bool:
+        """Whether something can be said to the model now."""
+        return self.desk.session is not None and self.loading is None and self.desk.opened
+
+    @property
+    def model_name(self) -> str:
+        """The model that speaks."""
+        session = self.desk.session
+        return printable(session.engine.name) if session is not None else ""
+
+    @property
+    def download_told(self) -> str:
+        """How far the downloads are."""
+        return ", ".join(download.told for download in self.downloads)
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool of that name, if it is offered."""
+        tools = self.desk.session.tools if self.desk.session is not None else ()
+        return next((tool for tool in tools if tool.name == name), None)
+
+    def noticed(self) -> None:
+        """Something has changed that the window's title tells."""
+        if self.desk.copied():
+            self.chat.note("Another window went on with this conversation; this is a copy now.")
+        self.set_window_title(self.desk.title())
+
+    def set_window_title(self, title: str) -> None:
+        """Name the terminal's window."""
+        if self.is_headless or self._driver is None or self.no_color:
+            return
+        told = f"{title} - xlam-local" if title else "xlam-local"
+        self._driver.write(f"\x1b]2;{printable(told)}\x07")
+
+    def copy(self, text: str) -> None:
+        """Copy a text, and say where it went."""
+
+        def done() -> None:
+            told = clipboard.copy(text, through_terminal, self.desk.folders.state)
+            self.call_from_thread(self.notify, printable(told), markup=False)
+
+        def through_terminal(copied: str) -> None:
+            self.call_from_thread(self.copy_to_clipboard, copied)
+
+        self.run_worker(done, thread=True)
+
+    def action_command(self, name: str) -> None:
+        """Do what a key stands for."""
+        self.run_command(name)
+
+    def run_command(self, name: str, argument: str = "") -> None:
+        """Do what is said after a slash."""
+        try:
+            doings.DOINGS[name](self, argument)
+        except XlamError as error:
+            self.notify(printable(str(error)), severity="error", markup=False, timeout=10)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the palette offers."""
+        for one in COMMANDS:
+            if not one.argument:
+                yield SystemCommand(
+                    one.name.capitalize(), one.told, partial(self.run_command, one.name)
+                )
+        for theme in sorted(self.available_themes):
+            told = "Change the colours, and keep them"
+            yield SystemCommand(f"Theme: {theme}", told, partial(self.run_command, "theme", theme))
+
+    def change_setting(self, key: str, value: object) -> None:
+        """Change a setting for good."""
+        if key == "theme" and value is not None:
+            doings.theme(self, str(value))
+        else:
+            self.desk.settle(key, value)
+
+    def toggle_panel(self) -> None:
+        """Show or hide the panel of numbers."""
+        panel = self.chat.query_one(Panel)
+        panel.display = not panel.display
+        self.run_worker(self._measure, thread=True, exclusive=True, group="vitals")
+        self.chat.tell()

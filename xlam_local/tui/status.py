@@ -1,0 +1,118 @@
+"""The line that tells how the model does, and the panel that tells more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Sparkline, Static
+
+from ..sanitize import printable
+from .figures import Figures
+
+if TYPE_CHECKING:
+    from ..types import Meter
+    from .vitals import Vitals
+
+METER = 10
+"""Columns of the context meter."""
+PARTS = (("system", "▓"), ("tools", "▒"), ("history", "█"), ("free", "░"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that the status tells."""
+
+    model: str
+    state: str
+    """What is going on beside the turn."""
+    figures: Figures
+    queued: int = 0
+    """How many messages wait to be sent."""
+    download: str = ""
+    vitals: Vitals | None = None
+
+
+class Status(Static):
+    """One line: the model, what it does, the context, the speed."""
+
+    def tell(self, told: Told) -> None:
+        """Show the line, as much of it as has room."""
+        parts = [part for part in _parts(told, self.app.size.width) if part]
+        self.update(Text(printable(" · ".join(parts)), no_wrap=True, overflow="ellipsis"))
+
+
+def _parts(told: Told, width: int) -> Iterator[str]:
+    figures = told.figures
+    yield told.model
+    yield told.state or figures.doing or "Ready"
+    if told.queued:
+        yield f"{told.queued} waiting"
+    yield told.download
+    if figures.meter is not None:
+        yield f"{meter(figures.meter)} {used(figures.meter):.0f} %"
+    if figures.speed:
+        yield f"{figures.speed:.0f} tokens/s"
+    if figures.first is not None and width >= 100:
+        yield f"first after {figures.first:.1f} s"
+    if told.vitals is not None and width >= 120:
+        yield from told.vitals.words()
+
+
+def used(meter: Meter) -> float:
+    """How much of the context is used, in percent."""
+    return 100 - 100 * meter.free / max(1, _whole(meter))
+
+
+def meter(meter: Meter) -> str:
+    """The context as a bar, a kind of shade for each part."""
+    whole, drawn, so_far = max(1, _whole(meter)), "", 0
+    for name, shade in PARTS:
+        so_far += getattr(meter, name)
+        drawn += shade * (round(METER * so_far / whole) - len(drawn))
+    return drawn
+
+
+def _whole(meter: Meter) -> int:
+    return meter.system + meter.tools + meter.history + meter.free
+
+
+class Panel(Vertical):
+    """More about the model at work."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the numbers and the sparkline."""
+        yield Static("Tokens a second, the last minute", classes="title")
+        yield Sparkline([0.0], id="speeds")
+        yield Static("", id="numbers", markup=False)
+
+    def tell(self, told: Told) -> None:
+        """Show the numbers."""
+        self.query_one("#speeds", Sparkline).data = list(told.figures.speeds)
+        lines = printable("\n".join(_lines(told)))
+        self.query_one("#numbers", Static).update(lines)
+
+
+def _lines(told: Told) -> Iterator[str]:
+    figures = told.figures
+    yield f"Model           {told.model}"
+    if (filled := figures.meter) is not None:
+        yield f"Context         {_whole(filled):,} tokens"
+        for name, shade in PARTS:
+            yield f"  {shade} {name:<12}{getattr(filled, name):>8,}"
+    if figures.first is not None:
+        yield f"First token     {figures.first:.2f} s"
+    if figures.done is not None:
+        use = figures.done.usage
+        yield f"Prompt          {use.prompt_tokens:,} tokens"
+        yield f"  from a prefix {use.cached_tokens:,}"
+        yield f"  read in       {use.prefill_seconds:.2f} s"
+        yield f"Reply           {use.reply_tokens:,} tokens"
+        yield f"  written in    {use.decode_seconds:.2f} s"
+        yield f"  a second      {use.decode_speed:.1f}"
+    if told.vitals is not None:
+        yield from told.vitals.lines()

@@ -1,0 +1,343 @@
+"""The conversation on the screen, of which only what is in view is drawn."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from .blocks import Block
+from .entries import Card, Cards, Entry, bar
+from .pen import STYLES, Pen
+
+GUTTER = 2
+"""Columns of the bar at the left."""
+EDGE = 1
+"""Columns left free at the right."""
+
+
+@dataclass
+class Chosen(Message):
+    """The user wants something done with an entry."""
+
+    entry: Entry
+    action: str
+    """copy, edit, again, branch or run."""
+
+
+class Transcript(ScrollView, can_focus=True):
+    """Entries below each other; it stays at the end until the user scrolls up."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"transcript--{name}" for name in STYLES}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "select(-1)", "Previous", show=False, id="chat.previous"),
+        Binding("down,j", "select(1)", "Next", show=False, id="chat.next"),
+        Binding("enter,space", "fold", "Unfold", id="chat.fold"),
+        Binding("c", "choose('copy')", "Copy", id="chat.copy"),
+        Binding("e", "choose('edit')", "Edit", id="chat.edit"),
+        Binding("r", "choose('again')", "Again", id="chat.again"),
+        Binding("b", "choose('branch')", "Branch", id="chat.branch"),
+        Binding("x", "choose('run')", "Run again", id="chat.run"),
+        Binding("home,g", "home", "First", show=False, id="chat.home"),
+        Binding("end,G", "end", "Last", show=False, id="chat.end"),
+    ]
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.entries: list[Entry] = []
+        self.selected: Entry | None = None
+        self.following = True
+        """Whether the end stays in view."""
+        self._pen: Pen | None = None
+        self._flat: list[tuple[Entry | None, Block]] = []
+        self._ends: list[int] = []
+        """The line after each block."""
+        self._top: tuple[Block, int] | None = None
+        """The block at the upper edge, and how many of its lines are above."""
+        self._placing = False
+
+    @property
+    def pen(self) -> Pen:
+        """What the theme's colours are drawn with."""
+        if self._pen is None:
+            style = self.get_component_rich_style
+            styles = {name: style(f"transcript--{name}") for name in STYLES}
+            self._pen = Pen(
+                styles, _code_theme(self.app.current_theme.dark, self.app.native_ansi_color)
+            )
+        return self._pen
+
+    @property
+    def wide(self) -> int:
+        """Columns for what entries say."""
+        return max(8, self.scrollable_content_region.width - GUTTER - EDGE)
+
+    def notify_style_update(self) -> None:
+        """Draw all anew in another theme."""
+        super().notify_style_update()
+        self._pen = None
+        self.changed()
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry at the end."""
+        self.entries.append(entry)
+        self.changed()
+
+    def show(self, entries: list[Entry]) -> None:
+        """Show another conversation, from its end."""
+        self.entries = entries
+        self.selected, self.following, self._top = None, True, None
+        self.changed()
+
+    def changed(self) -> None:
+        """Lay out anew, once all that changes now has changed."""
+        self._flat = []
+        self.refresh()
+        if self.is_attached:
+            self.call_later(self.settle)
+
+    def settle(self) -> None:
+        """Draw what is in view, and place it, as heights are only known when drawn."""
+        if not self.size.height or not self.is_attached:
+            return
+        pen, width = self.pen, self.wide
+        if not self._flat:
+            self._flat = list(self._blocks(width))
+        for _ in range(4):
+            self._measure(pen, width)
+            y = self._wanted_y()
+            if not self._draw(y, y + self.size.height, pen, width):
+                break
+        self._place(y)
+
+    def _blocks(self, width: int) -> Iterator[tuple[Entry | None, Block]]:
+        for entry in self.entries:
+            yield None, entry.gap
+            parts: list[Entry] = [entry]
+            if isinstance(entry, Cards) and not entry.beside(width):
+                parts = list(entry.cards)
+            elif isinstance(entry, Cards):
+                entry.selected = self.selected
+            for number, part in enumerate(parts):
+                if number:
+                    yield None, part.gap
+                for block in part.blocks(width):
+                    yield part, block
+
+    def _measure(self, pen: Pen, width: int) -> None:
+        self._ends = list(accumulate(block.height(pen, width) for _, block in self._flat))
+
+    @property
+    def _total(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _wanted_y(self) -> int:
+        """The line at the upper edge."""
+        last = max(0, self._total - self.size.height)
+        if self.following:
+            return last
+        if self._top is None:
+            return min(last, self.scroll_offset.y)
+        for number, (_, block) in enumerate(self._flat):
+            if block is self._top[0]:
+                start = self._ends[number - 1] if number else 0
+                return min(last, start + min(self._top[1], self._ends[number] - start - 1))
+        return min(last, self.scroll_offset.y)
+
+    def _draw(self, start: int, end: int, pen: Pen, width: int) -> bool:
+        """Draw the blocks between two lines; whether one of them has another height now."""
+        changed = False
+        for number in range(bisect_right(self._ends, start), len(self._flat)):
+            above = self._ends[number - 1] if number else 0
+            if above >= end:
+                break
+            block = self._flat[number][1]
+            changed |= len(block.strips(pen, width)) != self._ends[number] - above
+        return changed
+
+    def _place(self, y: int) -> None:
+        self._placing = True
+        self.virtual_size = Size(self.scrollable_content_region.width, self._total)
+        self.scroll_target_y = self.scroll_y = y
+        self._placing = False
+        self._hold(y)
+        self.refresh()
+
+    def _hold(self, y: int) -> None:
+        """Remember what is at the upper edge."""
+        number = bisect_right(self._ends, y)
+        if number < len(self._flat):
+            start = self._ends[number - 1] if number else 0
+            self._top = (self._flat[number][1], y - start)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The user scrolls: keep the lines that move in view together."""
+        super().watch_scroll_y(old_value, new_value)
+        if self._placing or not self._flat or round(old_value) == round(new_value):
+            return
+        y = round(new_value)
+        self.following = y >= self._total - self.size.height
+        self._hold(self._exactly(round(old_value), y))
+        self.settle()
+
+    def _exactly(self, old: int, new: int) -> int:
+        """The line to stand at the top, with the blocks that come into view above drawn."""
+        if new >= old or old - new > 3 * self.size.height or self._top is None:
+            return new
+        pen, width = self.pen, self.wide
+        below = self._total - old
+        self._draw(max(0, new), old, pen, width)
+        self._measure(pen, width)
+        return max(0, self._total - below - (old - new))
+
+    def on_resize(self) -> None:
+        """Fold the lines at the new edge."""
+        self._flat = []
+        self.settle()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen."""
+        pen, line = self.pen, self.scroll_offset.y + y
+        across = self.scrollable_content_region.width
+        base = pen.styles["base"]
+        number = bisect_right(self._ends, line)
+        if number >= len(self._flat):
+            return Strip.blank(across, base)
+        entry, block = self._flat[number]
+        strips = block.strips(pen, self.wide)
+        within = line - (self._ends[number - 1] if number else 0)
+        strip = strips[within] if within < len(strips) else Strip([])
+        if entry is None:
+            return Strip.blank(across, base)
+        edge = self._bar(pen, entry)
+        whole = Strip.join([edge, strip]).adjust_cell_length(across, base)
+        return self._selected(whole, line).apply_offsets(0, line)
+
+    def _bar(self, pen: Pen, entry: Entry) -> Strip:
+        if isinstance(entry, Cards) and entry.cards:
+            entry = entry.cards[0]
+        return bar(pen, entry, entry is self.selected)
+
+    def _selected(self, strip: Strip, line: int) -> Strip:
+        """The line with what the mouse has marked."""
+        selection = self.text_selection
+        if selection is None or (span := selection.get_span(line)) is None:
+            return strip
+        start, end = span[0], strip.cell_length if span[1] < 0 else span[1]
+        style = self.screen.get_component_rich_style("screen--selection")
+        before, marked, after = strip.crop(0, start), strip.crop(start, end), strip.crop(end)
+        return Strip.join([before, marked.apply_style(style), after])
+
+    @property
+    def allow_select(self) -> bool:
+        """Text can be marked with the mouse."""
+        return True
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text that is marked."""
+        start = selection.start.y if selection.start else 0
+        end = selection.end.y if selection.end else self._total
+        lines = [""] * start + [self._line_text(y) for y in range(start, end + 1)]
+        return selection.extract("\n".join(lines)), "\n"
+
+    def _line_text(self, line: int) -> str:
+        number = bisect_right(self._ends, line)
+        if number >= len(self._flat) or self._flat[number][0] is None:
+            return ""
+        strips = self._flat[number][1].strips(self.pen, self.wide)
+        within = line - (self._ends[number - 1] if number else 0)
+        return "  " + strips[within].text.rstrip() if within < len(strips) else ""
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Show what is marked."""
+        self.refresh()
+
+    # What the keys do.
+
+    def choices(self) -> list[Entry]:
+        """What can be selected, from the first to the last."""
+        found: list[Entry] = []
+        for entry in self.entries:
+            found += entry.cards if isinstance(entry, Cards) else [entry]
+        return found
+
+    def action_select(self, step: int) -> None:
+        """Go to the previous or the next entry."""
+        choices = self.choices()
+        if not choices:
+            return
+        if self.selected in choices:
+            number = choices.index(self.selected) + step
+        else:
+            number = len(choices) - 1 if step < 0 else 0
+        self.select(choices[max(0, min(number, len(choices) - 1))])
+
+    def select(self, entry: Entry | None) -> None:
+        """Light the bar of an entry, and bring it into view."""
+        self.selected = entry
+        self.changed()
+        if entry is not None:
+            self.call_later(self.bring_into_view, entry)
+
+    def bring_into_view(self, entry: Entry) -> None:
+        """Scroll as far as it takes to see the beginning of an entry."""
+        if not self._flat:
+            self.settle()
+        top = self.scroll_offset.y
+        for number, (owner, _) in enumerate(self._flat):
+            if owner is entry or (isinstance(owner, Cards) and entry in owner.cards):
+                start = self._ends[number - 1] if number else 0
+                if not top <= start < top + self.size.height - 1:
+                    above = self.size.height // 3 if start > top else 1
+                    self.scroll_to(y=max(0, start - above), animate=False)
+                return
+
+    def action_fold(self) -> None:
+        """Show all of the selected card, or its beginning."""
+        if isinstance(self.selected, Card):
+            self.following = False
+            self.selected.fold()
+            self.changed()
+
+    def action_choose(self, action: str) -> None:
+        """Do something with the selected entry, or the last one."""
+        choices = self.choices()
+        entry = self.selected if self.selected in choices else choices[-1] if choices else None
+        if entry is not None:
+            self.post_message(Chosen(entry, action))
+
+    def action_home(self) -> None:
+        """Go to the beginning."""
+        self.scroll_to(y=0, animate=False)
+
+    def action_end(self) -> None:
+        """Go to the end, and stay there."""
+        self.following = True
+        self.settle()
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what is clicked; a second click unfolds it."""
+        number = bisect_right(self._ends, self.scroll_offset.y + event.y)
+        owner = self._flat[number][0] if number < len(self._flat) else None
+        if owner is None or self.text_selection is not None:
+            return
+        entry = owner.at(event.x, self.wide)
+        if entry is self.selected:
+            self.action_fold()
+        self.select(entry)
+
+
+def _code_theme(dark: bool, ansi: bool) -> str:
+    if ansi:
+        return "ansi_dark" if dark else "ansi_light"
+    return "monokai" if dark else "friendly"
