@@ -1,12 +1,11 @@
-"""The built-in tools: time, arithmetic, units, and the files under one folder."""
+"""The built-in tools, and those of them that answer questions about time and numbers."""
 
 from __future__ import annotations
 
+import calendar
 import difflib
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +16,43 @@ from pydantic import Field
 from ..errors import ToolError
 from ..types import Effect, Tool
 from . import calculator, units
+from .builtin_files import file_tools
+from .builtin_notes import note_tools
+from .builtin_programs import program_tools
+from .builtin_web import fetch_page
 from .functions import tool
+from .paths import Folder
+from .types import BUILT_IN, Places
 
-MOST_BYTES = 20_000
-"""The most of a file that one call reads."""
-MOST_ENTRIES = 200
-"""The most names that one call lists."""
+OFF = frozenset(
+    {
+        *("edit_file", "run_command", "fetch_page"),
+        *("read_clipboard", "write_clipboard", "add_note", "read_notes"),
+    }
+)
+"""What is off until its user switches it on: a small model gets lost among many tools."""
 
 
 def builtin(folder: Path) -> tuple[Tool, ...]:
-    """The built-in tools; those for files see only what is under `folder`."""
-    return (current_time, days_between, calculate, convert_units, *_file_tools(folder.resolve()))
+    """The built-in tools that are on; those for files see only what is under `folder`."""
+    made = (*_questions(), *file_tools(Folder.at(folder)))
+    return tuple(one for one in made if one.name not in OFF)
+
+
+def everything(places: Places) -> tuple[Tool, ...]:
+    """All built-in tools, those that are off as well."""
+    made = (
+        *_questions(),
+        *file_tools(Folder.at(places.folder, places.closed)),
+        *program_tools(places),
+        fetch_page,
+        *note_tools(places.data / "notes.jsonl"),
+    )
+    return tuple(replace(one, source=BUILT_IN) for one in made)
+
+
+def _questions() -> tuple[Tool, ...]:
+    return current_time, days_between, shift_date, calculate, convert_units
 
 
 @tool(Effect.READ)
@@ -50,6 +75,27 @@ def days_between(start: date, end: date) -> int:
         end: The other date, as YYYY-MM-DD.
     """
     return (end - start).days
+
+
+@tool(Effect.READ)
+def shift_date(start: date, days: int = 0, months: int = 0, years: int = 0) -> str:
+    """Find the date that is some days, months or years after another, or before it.
+
+    Args:
+        start: The date to count from, as YYYY-MM-DD.
+        days: How many days later; negative for earlier.
+        months: How many months later; negative for earlier.
+        years: How many years later; negative for earlier.
+    """
+    month = start.year * 12 + start.month - 1 + months + 12 * years
+    try:
+        first = date(month // 12, month % 12 + 1, 1)
+        # The 31st of a month that has none is its last day.
+        last = calendar.monthrange(first.year, first.month)[1]
+        found = first.replace(day=min(start.day, last)) + timedelta(days)
+    except (ValueError, OverflowError) as error:
+        raise ToolError("That date is out of the calendar's range.") from error
+    return f"{found:%A, %Y-%m-%d}"
 
 
 @tool(Effect.READ)
@@ -90,80 +136,3 @@ def _zone(name: str) -> ZoneInfo:
 
 def _city(zone: str) -> str:
     return zone.rpartition("/")[2].lower()
-
-
-def _file_tools(top: Path) -> Iterator[Tool]:
-    @tool(Effect.READ)
-    def list_files(folder: str = ".") -> str:
-        """List the files and folders in a folder.
-
-        Args:
-            folder: A path relative to the working folder; "." is the working folder itself.
-        """
-        with _told(folder):
-            entries = sorted(_inside(top, folder).iterdir())
-        shown = [_listed(entry) for entry in itertools.islice(entries, MOST_ENTRIES)]
-        if len(entries) > MOST_ENTRIES:
-            shown.append(f"({len(entries) - MOST_ENTRIES} more are not shown.)")
-        return "\n".join(shown) or "(empty)"
-
-    @tool(Effect.READ)
-    def read_file(path: str) -> str:
-        """Read a text file.
-
-        Args:
-            path: A path relative to the working folder.
-        """
-        with _told(path), _inside(top, path).open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        try:
-            text = data[:MOST_BYTES].decode()
-        except UnicodeDecodeError as error:
-            if error.start < MOST_BYTES - 3 or len(data) <= MOST_BYTES:
-                raise ToolError(f"{path} is not a text file.") from error
-            text = data[: error.start].decode()
-        cut = f"\n(The file goes on; these are its first {MOST_BYTES} bytes.)"
-        return text + (cut if len(data) > MOST_BYTES else "")
-
-    @tool(Effect.WRITE)
-    def write_file(path: str, text: str) -> str:
-        """Write a text file, in place of the one that may be there.
-
-        Args:
-            path: A path relative to the working folder.
-            text: All that the file shall hold.
-        """
-        with _told(path):
-            _inside(top, path).write_text(text, encoding="utf-8")
-        return f"Wrote {len(text.encode())} bytes to {path}."
-
-    yield from (list_files, read_file, write_file)
-
-
-@contextmanager
-def _told(path: str) -> Iterator[None]:
-    """Turn what the system says of `path` into words for the model."""
-    try:
-        yield
-    except OSError as error:
-        raise ToolError(f"{path}: {error.strerror}.") from error
-
-
-def _inside(top: Path, path: str) -> Path:
-    """The file at `path`, links followed, if it is under the working folder."""
-    try:
-        found = (top / path).resolve()
-    except (ValueError, RuntimeError) as error:
-        raise ToolError(f"{path!r} is not a path.") from error
-    if not found.is_relative_to(top):
-        raise ToolError(f"{path} is outside the working folder.")
-    return found
-
-
-def _listed(entry: Path) -> str:
-    try:
-        return (
-            f"{entry.name}/" if entry.is_dir() else f"{entry.name} ({entry.stat().st_size} bytes)"
-        )
-    except OSError:
-        return f"{entry.name} (cannot be read)"
