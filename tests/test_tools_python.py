@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ def counted() -> int:
 @tool(seconds=0.3)
 def hang() -> None:
     time.sleep(100)
+
+@tool
+def nap() -> None:
+    time.sleep(30)
 
 @tool
 def large() -> str:
@@ -138,6 +143,17 @@ def test_a_call_that_fails_is_told_and_the_next_one_works(
     with pytest.raises(ToolError, match=told):
         run(tools[name])
     assert run(tools["add"], a=1, point={"x": 2}) == 3
+
+
+def test_a_call_can_be_stopped(tools: dict[str, Tool]) -> None:
+    stop = tools["nap"].stop
+    assert stop is not None
+    began = time.monotonic()
+    threading.Timer(0.2, stop).start()
+    with pytest.raises(ToolError, match="it was killed"):
+        run(tools["nap"])
+    assert time.monotonic() - began < 5
+    assert run(tools["counted"]) == 0
 
 
 def test_arguments_that_do_not_fit_are_told(tools: dict[str, Tool]) -> None:

@@ -1,9 +1,11 @@
-"""Tools from Python functions and files, and the built-in ones."""
+"""Tools from Python functions, commands, HTTP and MCP servers, and the built-in ones."""
 
 from __future__ import annotations
 
 from .builtin import builtin
 from .files import load
 from .functions import tool
+from .toolbox import Toolbox
+from .types import Places, Source
 
-__all__ = ["builtin", "load", "tool"]
+__all__ = ["Places", "Source", "Toolbox", "builtin", "load", "tool"]

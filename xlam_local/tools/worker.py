@@ -76,6 +76,11 @@ class Worker:
         with self._lock:
             self._end()
 
+    def stop(self) -> None:
+        """End the call that is going on, and the process with it."""
+        if running := self._running:
+            running.kill()
+
     def _tool(self, item: Mapping[str, Any], at: str) -> Tool:
         made = wire.tool(item, at)
         seconds = float(item["seconds"])
@@ -93,6 +98,7 @@ class Worker:
             preview=preview if item["preview"] else None,
             sandbox=self.box.level,
             seconds=seconds,
+            stop=self.stop,
         )
 
     def _ask(self, question: Mapping[str, object], seconds: float) -> object:
