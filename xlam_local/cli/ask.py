@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,8 +30,12 @@ from ..types import (
     Tool,
     User,
 )
+from .offering import open_box
 from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
 from .show import Screen
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 REFUSED, FAILED = 6, 7
 """Exit codes for an answer that lacks a tool the model wanted."""
@@ -61,21 +65,32 @@ def ask(wanted: Wanted, text: tuple[str, ...], form: str | None, **how: Any) -> 
     """Ask TEXT and let the model use tools until it answers.
 
     Without TEXT, stdin is read. The answer is on stdout, all else on stderr. Offered are the
-    built-in tools and those of the files named with --tools, which are not run here: calls to
-    them end the turn and are its result.
+    built-in tools, the user's own and those of the files named with --tools. Calls to tools that
+    are only described there end the turn and are its result.
     """
-    from ..session import Session, ending, own_consent
+    from ..session import Session, own_consent
 
     said, settings = read_text(text), wanted.settings()
     if how["grammar_file"]:
         return _within(wanted, said, form, how)
-    tools = () if how["no_tools"] else _tools(wanted, how["folder"], how["allow"])
-    engine = wanted.engine(settings)
-    session = Session(engine, tools, _approve, wanted.rules(settings), how["system"])
-    session.consent = own_consent(how["folder"])
-    for tool in tools:
-        if tool.name in how["allow"]:
-            session.consent.allow(tool)
+    with ExitStack() as stack:
+        tools: tuple[Tool, ...] = ()
+        if not how["no_tools"]:
+            box = stack.enter_context(open_box(how["folder"], wanted.tools, wanted.trust))
+            tools = _checked(box.tools, how["allow"])
+        engine = wanted.engine(settings)
+        session = Session(engine, tools, _approve, wanted.rules(settings), how["system"])
+        session.consent = own_consent(how["folder"])
+        for tool in tools:
+            if tool.name in how["allow"]:
+                session.consent.allow(tool)
+        return _play(session, said, form)
+
+
+def _play(session: Session, said: str, form: str | None) -> int:
+    """Play the turn; the exit code."""
+    from ..session import ending
+
     start = len(session.messages)
     with closing(session.send(said)) as events:
         done = FORMS[form](events, session.messages)
@@ -102,14 +117,10 @@ def _within(wanted: Wanted, said: str, form: str | None, how: Mapping[str, Any])
     return 0
 
 
-def _tools(wanted: Wanted, folder: Path, allow: Sequence[str]) -> tuple[Tool, ...]:
+def _checked(tools: tuple[Tool, ...], allow: Sequence[str]) -> tuple[Tool, ...]:
+    """The tools, once it is said which are not offered and that those to allow are there."""
     from ..grammar import for_turn
-    from ..tools import builtin
 
-    named = wanted.load_tools()
-    own = {tool.name for tool in named}
-    # A tool of the user's own stands in the place of a built-in one with the same name.
-    tools = (*(tool for tool in builtin(folder) if tool.name not in own), *named)
     for name in allow:
         if name not in {tool.name for tool in tools}:
             raise UsageError(f"There is no tool {name!r} to allow.")

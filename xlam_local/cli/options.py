@@ -26,6 +26,8 @@ class Wanted:
 
     model: str | None
     tools: tuple[Path, ...]
+    trust: bool
+    """Whether the files of tools are agreed to."""
     choice: str
     parallel: bool
     seed: int
@@ -64,10 +66,10 @@ class Wanted:
         return _shown(opening(self.model, settings, folders))
 
     def load_tools(self) -> tuple[Tool, ...]:
-        """The tools of all the files named."""
-        from .. import tools
+        """The tools of all the files named, as schemas: nothing runs them."""
+        from . import offering
 
-        return tuple(tool for path in self.tools for tool in tools.load(path))
+        return offering.schemas(self.tools, self.trust)
 
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
@@ -76,8 +78,9 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--tools",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="A JSON file of tools. May be given several times.",
+        help="A file of tools: Python, TOML or JSON. May be given several times.",
     ),
+    click.option("--trust", is_flag=True, help="Let the files of --tools run what is in them."),
     click.option("--no-parallel", is_flag=True, help="At most one call in a reply."),
     click.option("--seed", type=click.IntRange(0), default=0, help="For a temperature above 0."),
     click.option("--context", type=click.IntRange(64), help="Tokens of context."),
@@ -140,6 +143,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         wanted = Wanted(
             model=options.pop("model"),
             tools=options.pop("tools"),
+            trust=options.pop("trust"),
             choice=options.pop("tool_choice"),
             parallel=not options.pop("no_parallel"),
             seed=options.pop("seed"),

@@ -1,4 +1,4 @@
-"""Everything that a session offers: built-in tools, files of tools, packages with tools."""
+"""Everything that a session offers: built-in tools, files and packages of tools, MCP servers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..types import Tool
@@ -16,8 +17,11 @@ from .builtin import OFF, everything
 from .packages import entries
 from .sandbox import Box
 from .switches import Switches
-from .toolfile import FORMS, ToolFile
+from .toolfile import FORMS, Stamp, ToolFile, stamp
 from .types import BUILT_IN, Places, Source
+
+if TYPE_CHECKING:
+    from .mcp import Servers
 
 
 @dataclass(slots=True)
@@ -30,20 +34,31 @@ class Toolbox:
     places: Places
     named: tuple[Path, ...] = ()
     """The files named by the user; a tool of theirs stands in the place of a built-in one."""
+    alone: bool = False
+    """Whether there is nothing else than the files named."""
     agreements: Agreements = field(init=False)
     switches: Switches = field(init=False)
     _own_tools: tuple[Tool, ...] = ()
     _files: dict[tuple[Path, str], ToolFile] = field(default_factory=dict)
     _sources: tuple[Source, ...] = ()
+    _servers: Servers | None = None
+    _servers_stamp: Stamp | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
-    def open(cls, places: Places, named: Sequence[Path] = (), trusted: bool = False) -> Toolbox:
+    def open(
+        cls,
+        places: Places,
+        named: Sequence[Path] = (),
+        trusted: bool = False,
+        alone: bool = False,
+    ) -> Toolbox:
         """The toolbox of a working folder; where it is `trusted`, the files named are agreed to.
 
-        A file that cannot be used does not keep the others from it: its source says why.
+        A file that cannot be used does not keep the others from it: its source says why. MCP
+        servers start in the background.
         """
-        box = cls(places, tuple(named))
+        box = cls(places, tuple(named), alone)
         box.refresh()
         if trusted:
             for path in named:
@@ -53,17 +68,28 @@ class Toolbox:
     def __post_init__(self) -> None:
         self.agreements = Agreements(self.places.data / "agreed.json")
         self.switches = Switches.load(self.places.config / "tools.json", OFF)
-        self._own_tools = everything(self.places)
+        self._own_tools = () if self.alone else everything(self.places)
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """Every place that tools come from, also where none can be had of it now."""
-        return self._sources
+        servers = self._servers.sources if self._servers else ()
+        return tuple(self._switched((*self._sources, *servers)))
 
     @property
     def tools(self) -> tuple[Tool, ...]:
         """The tools that are offered now, each under a name of its own."""
-        return tuple(offered(self._sources, self._own(), self.switches))
+        return tuple(offered(self.sources, self._own(), self.switches))
+
+    def own(self) -> tuple[Source, ...]:
+        """The sources that are the files named by the user."""
+        names = self._own()
+        return tuple(source for source in self.sources if source.name in names)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the MCP servers that are starting, at most so long."""
+        if self._servers is not None:
+            self._servers.wait(seconds)
 
     def refresh(self) -> None:
         """Notice files that are new, changed or gone, and packages that offer tools."""
@@ -82,14 +108,19 @@ class Toolbox:
             self._opened([file for file in fresh if file.digest in self.agreements])
             self._files = {key: self._files[key] for key in wanted}
             self._told()
+            if not self.alone:
+                self._serve()
 
     def agree(self, name: str) -> None:
-        """Agree, for good, to what is in the file that the source called `name` is.
+        """Agree, for good, to what is in the file, or of the server, called `name`.
 
         Raises:
-            UsageError: there is no such file.
+            UsageError: there is neither.
         """
         with self._lock:
+            if self._servers is not None and name in self._servers.servers:
+                self._servers.agree(name)
+                return
             file = self._named(name)
             self._agreed(file, lambda digest: self.agreements.add(digest, str(file.path)))
 
@@ -100,19 +131,23 @@ class Toolbox:
             UsageError: there is neither.
         """
         with self._lock:
-            known = {source.name for source in self._sources}
-            known |= {tool.name for source in self._sources for tool in source.tools}
+            known = {source.name for source in self.sources}
+            known |= {tool.name for source in self.sources for tool in source.tools}
             known |= {tool.name for tool in self.tools}
             if name not in known:
                 raise UsageError(f"There is no tool or source {name!r}.")
             self.switches.set(name, on)
-            self._told()
+            if on and self._servers is not None and name in self._servers.servers:
+                self._servers.start([name])
 
     def close(self) -> None:
         """End what runs for the tools."""
         with self._lock:
             for file in self._files.values():
                 file.close()
+            if self._servers is not None:
+                self._servers.close()
+                self._servers = None
 
     def __enter__(self) -> Toolbox:
         return self
@@ -124,8 +159,9 @@ class Toolbox:
         """The files that there are: each with a name for its source, and its entry point if any."""
         taken: set[str] = {BUILT_IN}
         seen: set[Path] = set()
-        files = [(path, path.stem, "") for path in (*self.named, *_in(self.places.config))]
-        for path, stem, entry in (*files, *entries()):
+        found = () if self.alone else _in(self.places.config)
+        files = [(path, path.stem, "") for path in (*self.named, *found)]
+        for path, stem, entry in (*files, *(() if self.alone else entries())):
             if path in seen and not entry:
                 continue
             seen.add(path)
@@ -161,12 +197,28 @@ class Toolbox:
 
     def _told(self) -> None:
         """Gather what there is, as it is now."""
-        own = Source(BUILT_IN, "built-in", "ready", self._own_tools)
-        found = (own, *(file.source for file in self._files.values()))
-        self._sources = tuple(
-            source if self.switches.offers(source.name) else replace(source, state="off")
-            for source in found
-        )
+        own = () if self.alone else (Source(BUILT_IN, "built-in", "ready", self._own_tools),)
+        self._sources = (*own, *(file.source for file in self._files.values()))
+
+    def _switched(self, sources: Sequence[Source]) -> Iterator[Source]:
+        for source in sources:
+            yield source if self.switches.offers(source.name) else replace(source, state="off")
+
+    def _serve(self) -> None:
+        """Take up the MCP servers in mcp.json, anew when the file has changed."""
+        path = self.places.config / "mcp.json"
+        now = stamp(path)
+        if now == self._servers_stamp:
+            return
+        self._servers_stamp = now
+        if self._servers is not None:
+            self._servers.close()
+            self._servers = None
+        if now is not None:
+            from .mcp import Servers
+
+            self._servers = Servers.open(path, self.places.state, self.places.data)
+            self._servers.start(filter(self.switches.offers, self._servers.servers))
 
 
 def offered(sources: Sequence[Source], own: frozenset[str], switches: Switches) -> Iterator[Tool]:

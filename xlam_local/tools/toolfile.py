@@ -125,9 +125,9 @@ def _read_data(file: ToolFile) -> Source:
     data = files.parsed(file.path, file.content)
     if not _runs(data):
         return Source(file.name, "schemas", "ready", sourced(wire.tools(data), file.name))
-    described(data, file.box)
+    tools = tuple(replace(tool, run=None) for tool in described(data, file.box))
     kind, does = told_kind(data)
-    return file.told(kind, "not agreed", does)
+    return Source(file.name, kind, "not agreed", sourced(tools, file.name), does)
 
 
 def _open_data(file: ToolFile) -> tuple[Tool, ...]:
