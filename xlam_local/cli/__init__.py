@@ -15,12 +15,14 @@ from ..errors import XlamError
 # Where each command is: its module is imported only when the command is asked for.
 COMMANDS = {
     "ask": "ask",
+    "bench": "bench",
     "call": "call",
     "demo": "demo",
     "doctor": "doctor",
     "grammar": "grammar",
     "models": "models",
     "prompt": "prompt",
+    "tools": "tools",
 }
 INTERRUPTED = 130
 
