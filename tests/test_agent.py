@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from threading import Event as Signal
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from xlam_local.types import (
     Prefill,
     Result,
     System,
+    Tick,
     Tool,
     ToolCall,
     Usage,
@@ -223,3 +225,17 @@ def test_a_tool_whose_schema_cannot_be_honoured_is_not_offered() -> None:
     play(engine, ADD, odd)
     assert '"add"' in engine.prompts[0]
     assert '"odd"' not in engine.prompts[0]
+
+
+def test_leaving_a_turn_stops_the_call_that_runs() -> None:
+    left = Signal()
+
+    def wait(a: int, b: int) -> int:
+        left.wait(10)
+        return a + b
+
+    slow = Tool("add", "Add.", PARAMETERS, Effect.READ, wait, stop=left.set)
+    events = turn([User("x")], [slow], Scripted(ADD_2_3), yes)
+    assert any(isinstance(event, Tick) for event in events)
+    events.close()
+    assert left.is_set()

@@ -266,6 +266,10 @@ def run(tool: Tool, call: ToolCall, approve: Approve) -> Generator[Tick, None, R
             reason = f" Reason: {decision.reason}" if decision.reason else ""
             return Result(call, f"The user refused this call.{reason}", ok=False, refused=True)
         return Result(call, to_text((yield from watched(partial(tool.run, **call.arguments)))))
+    except GeneratorExit:
+        if tool.stop is not None:
+            tool.stop()
+        raise
     except ToolError as error:
         return Result(call, str(error), ok=False)
     except Exception as error:
