@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -12,7 +11,7 @@ from functools import partial
 from threading import Thread
 from typing import Protocol
 
-from . import grammar, prompt, room, schema
+from . import excerpt, grammar, prompt, results, room, schema
 from .errors import ReplyError, ToolError, UsageError
 from .gbnf import Grammar
 from .guards import Guards, Spent
@@ -91,6 +90,10 @@ class Rules:
     """The most tokens read and written in one turn; looked at between replies."""
     strict_context: bool = False
     """Whether a conversation that does not fit is an error; else its oldest turns are left out."""
+    keep: results.Keep | None = None
+    """Keeps a result that is cut to fit, by the name of its tool, and says where."""
+    tools_share: float = 0.4
+    """The most of the context that tools take; those least like the request are left out then."""
 
 
 def turn(
@@ -234,8 +237,14 @@ class _Turn:
             else:
                 result = yield from run(offered[call.name], call, self.approve)
             errors += [] if result.ok else [f"{call.name}: {result.output}"]
-            yield self.joined(result)
+            yield self.joined(self.within(result))
         return self.fault(any(problems)) or self.guards.errors(errors)
+
+    def within(self, result: Result) -> Result:
+        """A result, cut to what the context has room for."""
+        return results.fitted(
+            result, self.messages, self.tools, self.engine, self.rules.keep or (lambda *_: "")
+        )
 
     def joined(self, message: Message) -> Message:
         self.messages.append(message)
@@ -299,4 +308,4 @@ def watched(function: Callable[[], object]) -> Generator[Tick, None, object]:
 
 def to_text(value: object) -> str:
     """What the model reads of a tool's result: text as it is, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return excerpt.text(value)

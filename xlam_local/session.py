@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from . import agent, config
+from . import agent, config, prompt, relevance
 from .agent import Engine, Rules
 from .consent import NAME as POLICY
 from .consent import Consent
@@ -24,6 +25,7 @@ from .types import (
     Meter,
     No,
     Note,
+    Piece,
     Question,
     Reason,
     Result,
@@ -67,7 +69,7 @@ class Session:
         self.engine = engine
         self.tools = tuple(tools)
         self.approve = approve
-        self.rules = rules
+        self.rules = rules if rules.keep else replace(rules, keep=_keeper())
         self.consent = own_consent(Path.cwd())
         """What runs, what is asked for, what is refused: by the user's own policy if not set."""
         self.keeper = keeper
@@ -86,7 +88,10 @@ class Session:
         yield from self._join(User(text))
         spoken = ""
         reason: Reason = "cancelled"
-        turn = agent.turn(self.messages, self.tools, self.engine, self._decide, self.rules)
+        tools = relevance.like(self.tools, f"{self.rules.choice} {text}", *self._costs())
+        if without := [tool.name for tool in self.tools if tool not in tools]:
+            yield Note(f"To leave room, these tools are not offered now: {', '.join(without)}.")
+        turn = agent.turn(self.messages, tools, self.engine, self._decide, self.rules)
         try:
             for event in turn:
                 match event:
@@ -124,6 +129,15 @@ class Session:
     def _decide(self, tool: Tool, call: ToolCall) -> Decision:
         return self.consent.decide((tool, call), self.messages, self.tools, self.approve)
 
+    def _costs(self) -> tuple[list[int], int]:
+        """What each tool takes of the context, in tokens, and how much they may take together."""
+        texts = [(Piece(prompt.tool_text(tool)),) for tool in self.tools]
+        most = int(self.engine.size * self.rules.tools_share)
+        # No token is empty, so short texts need no counting.
+        if sum(len(piece.text) for (piece,) in texts) <= most:
+            return [0] * len(texts), most
+        return self.engine.count(texts), most
+
     def _settle(self, spoken: str) -> None:
         """Keep what a cancelled turn had said, and give each call of it a result."""
         if spoken.strip():
@@ -158,6 +172,13 @@ class Session:
         if self.keeper is not None:
             with suppress(HistoryError):
                 self.keeper.piece(text)
+
+
+def _keeper() -> Callable[[str, str], str]:
+    """Where results are kept that are too long for the context."""
+    from .tools.kept import keeper
+
+    return keeper(config.folders().state / "results")
 
 
 def own_consent(folder: Path) -> Consent:
