@@ -15,6 +15,7 @@ from ..errors import ToolError, UsageError
 from ..sanitize import printable
 from ..types import Tool
 from . import offering
+from .serve import serve
 
 if TYPE_CHECKING:
     from ..tools import Source, Toolbox
@@ -42,6 +43,9 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.group()
 def tools() -> None:
     """Show, check, add and try the tools that models are offered."""
+
+
+tools.add_command(serve)
 
 
 @tools.command("list")

@@ -44,6 +44,8 @@ class Pipe:
     stray: int = 0
     first_stray: str = ""
     logged: int = 0
+    tail: bytes = b""
+    """The end of what it said on stderr."""
     fault: str = ""
     """Why it was cut off, as a sentence."""
     left: bool = False
@@ -58,7 +60,9 @@ class Pipe:
         told = "It ended" if code is None else f"It ended with exit code {code}"
         if self.first_stray:
             return f"{told}; it is no MCP server: it said {self.first_stray!r}."
-        return f"{told}; what it said is in {self.log.name}."
+        words = printable(self.tail.decode("utf-8", "replace")).strip().splitlines()
+        said = f"; its last words are {words[-1][-200:].strip()!r}" if words else ""
+        return f"{told}{said}; all that it said is in {self.log.name}."
 
     async def read(self, to: Any) -> None:
         """Hand its messages on, until it ends or sends too much."""
@@ -95,6 +99,7 @@ class Pipe:
             if self.logged < MOST_LOG <= self.logged + len(piece):
                 self.log.write(b"\n(It said more, which is not kept.)\n")
             self.logged += len(piece)
+            self.tail = (self.tail + piece)[-1000:]
 
     async def stop(self) -> None:
         """End it and all that it has started."""
@@ -109,7 +114,9 @@ class Pipe:
                 await asyncio.wait_for(self.process.wait(), PATIENCE)
                 break
         self._signal(signal.SIGKILL)
-        # Whoever it has left behind may hold its pipes open; nothing public closes our ends.
+
+    def shut(self) -> None:
+        """Close our ends of its pipes, which whoever it has left behind may hold open."""
         if (transport := getattr(self.process, "_transport", None)) is not None:
             transport.close()
 
@@ -206,6 +213,8 @@ async def streams(pipe: Pipe) -> AsyncIterator[tuple[Any, Any]]:
             leaving.close()
             arrived.close()
             await pipe.stop()
+            await asyncio.wait({tasks[-1]}, timeout=0.3)  # its last words
+            pipe.shut()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

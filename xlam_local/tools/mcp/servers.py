@@ -62,9 +62,12 @@ class Servers:
         return (*told, *(self._source(server) for server in self.servers.values()))
 
     def start(self, names: Iterable[str] | None = None) -> None:
-        """Start servers in the background, all that are not disabled when none is named."""
+        """Start the servers in the background whose tools are not known, of all or of `names`.
+
+        One whose tools were agreed to is started at the first call of one of them.
+        """
         for server in self._named(names):
-            if not server.up and not server.entry.fault:
+            if not (server.up or server.agreed or server.entry.fault):
                 server.starting = True
                 self._begin(server.start())
 
