@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from xlam_local.agent import Engine
+from xlam_local.agent import Engine, Generation
 from xlam_local.errors import EngineStopped, ModelMissing
 from xlam_local.gbnf import Grammar
 from xlam_local.history import History
@@ -23,7 +23,6 @@ from xlam_local.types import (
     End,
     Loading,
     Note,
-    Prefill,
     Prompt,
     Result,
     Sampling,
@@ -176,9 +175,7 @@ class Endless(Scripted):
         self.pieces = pieces
         self.go = threading.Semaphore(0)
 
-    def generate(
-        self, written: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Generator[Prefill | str | End, bool | None, None]:
+    def generate(self, written: Prompt, grammar: Grammar | None, sampling: Sampling) -> Generation:
         left = list(self.pieces)
         try:
             while self.go.acquire(timeout=10):
@@ -298,9 +295,7 @@ async def test_without_a_model_the_models_are_shown() -> None:
 class Crashing(Scripted):
     """Ends in the middle of its first reply."""
 
-    def generate(
-        self, written: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Generator[Prefill | str | End, bool | None, None]:
+    def generate(self, written: Prompt, grammar: Grammar | None, sampling: Sampling) -> Generation:
         if not self.prompts:
             self.prompts.append("")
             yield "Well, "

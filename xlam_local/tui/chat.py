@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BUDGET = 0.02
 """Seconds of one look at the turn; what has come beyond that waits for the next."""
-MOST_TEXT = 20_000
+MOST_TEXT = 5_000
 """Characters of an answer that are taken in at once."""
 SMALLEST = (40, 10)
 """Columns and lines that the app needs."""

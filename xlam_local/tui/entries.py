@@ -137,7 +137,7 @@ class Answered(Entry):
 
     def finish(self, text: str) -> None:
         """Take the whole text, where it is another than its pieces were."""
-        if text != self.text:
+        if text.strip() != self.text.strip():
             self._parts, self._whole, self._pieces = [], [], Pieces()
             self.add(text)
 
@@ -333,6 +333,12 @@ class Cards(Entry):
         """One block with all cards; where they are below each other, each card draws itself."""
         self._row.changed()
         return [self._row]
+
+    def select(self, entry: Entry | None) -> None:
+        """Light the bar of one of its cards, if it is the one that is chosen."""
+        if entry is not self.selected and {entry, self.selected} & set(self.cards):
+            self._row.changed()
+        self.selected = entry
 
     def at(self, x: int, width: int) -> Entry:
         """The card at a column."""

@@ -60,6 +60,8 @@ class Transcript(ScrollView, can_focus=True):
         """Whether the end stays in view."""
         self._pen: Pen | None = None
         self._flat: list[tuple[Entry | None, Block]] = []
+        self._heights: list[int] = []
+        """Of each block, as far as it is known."""
         self._ends: list[int] = []
         """The line after each block."""
         self._top: tuple[Block, int] | None = None
@@ -113,8 +115,9 @@ class Transcript(ScrollView, can_focus=True):
         pen, width = self.pen, self.wide
         if not self._flat:
             self._flat = list(self._blocks(width))
+            self._heights = [block.height(pen, width) for _, block in self._flat]
+            self._ends = list(accumulate(self._heights))
         for _ in range(4):
-            self._measure(pen, width)
             y = self._wanted_y()
             if not self._draw(y, y + self.size.height, pen, width):
                 break
@@ -126,16 +129,11 @@ class Transcript(ScrollView, can_focus=True):
             parts: list[Entry] = [entry]
             if isinstance(entry, Cards) and not entry.beside(width):
                 parts = list(entry.cards)
-            elif isinstance(entry, Cards):
-                entry.selected = self.selected
             for number, part in enumerate(parts):
                 if number:
                     yield None, part.gap
                 for block in part.blocks(width):
                     yield part, block
-
-    def _measure(self, pen: Pen, width: int) -> None:
-        self._ends = list(accumulate(block.height(pen, width) for _, block in self._flat))
 
     @property
     def _total(self) -> int:
@@ -161,8 +159,11 @@ class Transcript(ScrollView, can_focus=True):
             above = self._ends[number - 1] if number else 0
             if above >= end:
                 break
-            block = self._flat[number][1]
-            changed |= len(block.strips(pen, width)) != self._ends[number] - above
+            height = len(self._flat[number][1].strips(pen, width))
+            if height != self._heights[number]:
+                self._heights[number], changed = height, True
+        if changed:
+            self._ends = list(accumulate(self._heights))
         return changed
 
     def _place(self, y: int) -> None:
@@ -197,7 +198,6 @@ class Transcript(ScrollView, can_focus=True):
         pen, width = self.pen, self.wide
         below = self._total - old
         self._draw(max(0, new), old, pen, width)
-        self._measure(pen, width)
         return max(0, self._total - below - (old - new))
 
     def on_resize(self) -> None:
@@ -285,9 +285,12 @@ class Transcript(ScrollView, can_focus=True):
     def select(self, entry: Entry | None) -> None:
         """Light the bar of an entry, and bring it into view."""
         self.selected = entry
-        self.changed()
+        for one in self.entries:
+            if isinstance(one, Cards):
+                one.select(entry)
+        self.refresh()
         if entry is not None:
-            self.call_later(self.bring_into_view, entry)
+            self.bring_into_view(entry)
 
     def bring_into_view(self, entry: Entry) -> None:
         """Scroll as far as it takes to see the beginning of an entry."""
