@@ -20,7 +20,9 @@ COMMANDS = {
     "demo": "demo",
     "doctor": "doctor",
     "grammar": "grammar",
+    "history": "history",
     "models": "models",
+    "prefixes": "prefixes",
     "prompt": "prompt",
     "tools": "tools",
 }
@@ -60,19 +62,22 @@ def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> 
     help="Show the version and end.",
 )
 @click.option("-m", "--model", help="The model to open the app with.")
+@click.option("--ephemeral", is_flag=True, help="In the app, write nothing of it down.")
 @click.pass_context
-def xlam_local(ctx: click.Context, model: str | None) -> None:
+def xlam_local(ctx: click.Context, model: str | None, ephemeral: bool) -> None:
     """Run xLAM-2 function-calling models on this machine, with local tools.
 
     Without a command, the app opens.
     """
     if ctx.invoked_subcommand is None:
-        _open_app(model)
-    elif model is not None:
-        raise click.UsageError("--model before a command is for the app; put it after the command.")
+        _open_app(model, ephemeral)
+    elif model is not None or ephemeral:
+        raise click.UsageError(
+            "An option before a command is for the app; put it after the command."
+        )
 
 
-def _open_app(model: str | None) -> None:
+def _open_app(model: str | None, ephemeral: bool) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("The app needs a terminal; in a script, use `xlam-local ask`.")
     from .. import config
@@ -81,7 +86,7 @@ def _open_app(model: str | None) -> None:
 
     folders = config.folders()
     logs.start(folders.state)
-    run(model, config.load(folders.config / "config.toml"), folders)
+    run(model, config.load(folders.config / "config.toml"), folders, ephemeral)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -141,3 +141,4 @@ def _fenced(text: str, language: str = "") -> str:
 
 
 WRITERS = {"markdown": _markdown, "json": _json, "jsonl": _jsonl}
+FORMATS: Mapping[str, Format] = {form: form for form in ENDINGS.values()}
