@@ -17,3 +17,15 @@ def test_what_commands_a_terminal_is_shown_as_its_number() -> None:
 @given(st.text())
 def test_no_control_character_is_left(text: str) -> None:
     assert all(c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f") for c in printable(text))
+
+
+def test_what_is_not_seen_is_shown_as_its_number() -> None:
+    assert printable("pay\u200bpal \ufeffx\u00ady") == "pay\\u200bpal \\ufeffx\\u00ady"
+    assert printable("ta\U000e0067\U000e007f") == "ta\\U000e0067\\U000e007f"
+    assert printable("a\u200db\u200c") == "a\\u200db\\u200c"
+    assert printable("a\u2028b\ud800") == "a\\u2028b\\ud800"
+
+
+def test_joiners_stay_where_a_script_needs_them() -> None:
+    for text in ("\N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL}", "\u0645\u06cc\u200c\u062e\u0648\u0627"):
+        assert printable(text) == text

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 
-# Controls but tab and newline, among them ESC and the C1 codes that begin terminal commands, and
-# the marks that turn the direction of text, so that it reads as something else than it is.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Controls but tab and newline, among them ESC and the C1 codes that begin terminal commands; the
+# marks that turn the direction of text, so that it reads as something else than it is; and what
+# is not seen at all. Joiners stay between letters of other scripts and emoji, which need them.
+_CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
+_TURNING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"
+_UNSEEN = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2028\u2029\u2060-\u2065\u3164\ufeff"
+_UNSEEN += "\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+_HALVES = "\ud800-\udfff"
+_JOINERS = "(?<![^\x00-\xff])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\xff])"
+_UNSAFE = re.compile(f"[{_CONTROLS}{_TURNING}{_UNSEEN}{_HALVES}]|{_JOINERS}")
 
 
 def printable(text: str) -> str:
-    """The text with every character that could command a terminal written as its number."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n"))
+    """The text with every character that could command a terminal, or hide, as its number."""
+    return _UNSAFE.sub(_number, text.replace("\r\n", "\n"))
+
+
+def _number(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
