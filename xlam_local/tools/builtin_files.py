@@ -187,9 +187,9 @@ def _edited(folder: Folder, path: str, old: str, new: str) -> tuple[str, str]:
 
 def _present(folder: Folder, path: str) -> str:
     """The text that is in a file now; nothing where there is none yet."""
-    found = folder.inside(path)
-    if not found.exists():
-        return ""
+    with folder.told(path):
+        if not folder.inside(path).exists():
+            return ""
     data = folder.read(path, MOST_SEARCHED)
     return "(not text)\n" if b"\0" in data else data.decode("utf-8", "replace")
 

@@ -29,7 +29,9 @@ def main() -> None:
     """Answer questions, a line each, until there are no more."""
     answers = os.fdopen(int(sys.argv.pop(1)), "wb", buffering=0)
     os.set_inheritable(answers.fileno(), False)
-    questions, sys.stdin = sys.stdin.buffer, io.StringIO()
+    # A tool that reads or closes stdin shall not meet the questions there.
+    questions, sys.stdin = os.fdopen(os.dup(0), "rb"), io.StringIO()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     tools: dict[str, Tool] = {}
     itself = os.getpid()
