@@ -259,7 +259,10 @@ def test_a_question_that_is_asked_anyway_says_so_too() -> None:
 
 
 def test_what_reads_no_files_taints_nothing() -> None:
-    assert verdict(ALLOW, FETCH, {}, tainted(("f", {"place": "here"}), tools=(READ,))) == Allow()
+    clock = Tool("clock", "", {}, Effect.READ, pure=True)
+    told = tainted(("clock", {"place": "here"}), ("fetch", {}), tools=(clock, FETCH))
+    assert verdict(ALLOW, FETCH, {}, told) == Allow()
+    assert isinstance(verdict(ALLOW, FETCH, {}, tainted(("f", {}), tools=(READ,))), Asks)
 
 
 def test_a_failed_or_refused_read_taints_nothing() -> None:

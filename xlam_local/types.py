@@ -48,6 +48,8 @@ class Tool:
     """Where the tool comes from: built-in, a file, a server."""
     seconds: float = 60.0
     """How long a call may take; `run` ends it then."""
+    pure: bool = False
+    """Whether its result tells nothing but what follows from its arguments, and the time."""
     stop: Callable[[], None] | None = None
     """Ends the calls that are running, when the user no longer waits for them."""
 

@@ -311,11 +311,13 @@ def taint(messages: Iterable[Message], tools: Sequence[Tool], state: State) -> d
 
 def _reads(tool: Tool, call: ToolCall, state: State) -> str:
     """What private things a call has read, in words; nothing if it reads none."""
+    if tool.pure:
+        return ""
     spots = reach(tool, call.arguments, state.folder, state.real).spots
     if spots:
         verb = "read" if tool.effect is Effect.READ else "opened"
         return f"{tool.name} has {verb} {spots[0].said or 'files'}"
-    if runs_code(tool) and tool.effect is not Effect.NETWORK:
+    if tool.effect is Effect.READ or (runs_code(tool) and tool.effect is not Effect.NETWORK):
         return f"{tool.name} may have read files"
     return ""
 

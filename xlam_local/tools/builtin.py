@@ -52,7 +52,8 @@ def everything(places: Places) -> tuple[Tool, ...]:
 
 
 def _questions() -> tuple[Tool, ...]:
-    return current_time, days_between, shift_date, calculate, convert_units
+    made = (current_time, days_between, shift_date, calculate, convert_units)
+    return tuple(replace(one, pure=True) for one in made)
 
 
 @tool(Effect.READ)

@@ -8,7 +8,8 @@ from . import page, web
 from .functions import tool
 from .web import Reach, Request
 
-REACH = Reach()
+REACH = Reach(elsewhere=False)
+"""Each host is judged as the argument of a call: where a page leads is told, and not followed."""
 
 
 def _where(url: str) -> str:

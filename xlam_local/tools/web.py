@@ -39,6 +39,8 @@ class Reach:
     """The hosts that may be asked; `*.example.org` for all below one. Empty: every public one."""
     private: bool = False
     """Whether addresses that only this machine or its network can reach may be asked."""
+    elsewhere: bool = True
+    """Whether a redirect may lead to another host."""
     seconds: float = 20.0
     most: int = 2 << 20
     """The most bytes that are read."""
@@ -81,7 +83,9 @@ def fetch(request: Request, reach: Reach) -> Response:
         answer = _asked(request, reach, deadline)
         if isinstance(answer, Response):
             return answer
-        request = _redirected(request, *answer)
+        before, request = request, _redirected(request, *answer)
+        if not reach.elsewhere and _host(before.url) != _host(request.url):
+            raise ToolError(f"{before.url} leads to another host: {request.url}")
     raise ToolError(f"{request.url} leads on and on; it was left after {HOPS} redirects.")
 
 
@@ -104,6 +108,10 @@ def judged(url: str, reach: Reach) -> SplitResult:
     if reach.hosts and not any(_matches(host, pattern) for pattern in reach.hosts):
         raise ToolError(f"The host {host} may not be asked; only {', '.join(reach.hosts)}.")
     return parts
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").rstrip(".")
 
 
 def _matches(host: str, pattern: str) -> bool:
