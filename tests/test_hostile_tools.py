@@ -103,8 +103,11 @@ def short(text: str) -> str:
     return repr(text[:30])
 
 
-READING = {"read_file": {}}
-WRITING = {"write_file": {"text": "x"}, "edit_file": {"old": SECRET, "new": "x"}}
+READING: dict[str, dict[str, str]] = {"read_file": {}}
+WRITING: dict[str, dict[str, str]] = {
+    "write_file": {"text": "x"},
+    "edit_file": {"old": SECRET, "new": "x"},
+}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=short)

@@ -93,7 +93,7 @@ def http(item: Mapping[str, Any], tool: Tool, box: Box) -> Tool:
     method = said.get("method", "GET")
     if method not in METHODS:
         raise ToolFileError(f"the method {method!r} is none of {', '.join(METHODS)}.")
-    reach = Reach(_hosts(said), said.get("private") is True, tool.seconds)
+    reach = Reach(_hosts(said), private=said.get("private") is True, seconds=tool.seconds)
     for one in _texts(said, "query"), _texts(said, "headers"):
         for name, text in one.items():
             check(text, properties, f"http, {name}")
