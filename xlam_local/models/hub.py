@@ -49,19 +49,25 @@ class Listing:
     files: tuple[Listed, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes that are on their way."""
+    """Bytes that are on their way; `start` is the place in the file that they begin at."""
 
-    remote: Remote
-    start: int
-    """The place in the file that they begin at."""
-    response: http.client.HTTPResponse
+    def __init__(self, remote: Remote, start: int, response: http.client.HTTPResponse) -> None:
+        self.remote = remote
+        self.start = start
+        self._response = response
+        self._left = response.length
+        """Bytes that the server still owes; None where it does not say how many."""
 
     def readinto(self, buffer: memoryview) -> int:
         """Put into the buffer what has come; 0 when the server has no more to say."""
         with reading(self.remote.wanted.file, self.remote.location):
-            return self.response.readinto1(buffer)
+            if self._left is None:
+                return self._response.readinto1(buffer)
+            # A response's own readinto1 makes a copy; the stream below it writes into the buffer.
+            count: int = self._response.fp.readinto1(buffer[: self._left])
+            self._left -= count
+            return count
 
 
 class Hub:
