@@ -68,7 +68,8 @@ def test_its_python_runs(small_path: Path, own_folders: Path) -> None:
 
     folders = config.folders()
     list(models.import_(small_path, models.Store.under(folders.config, folders.data), "small"))
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = (block for block in blocks if "Session(" in block)
     names: dict[str, object] = {}
     exec(compile(code.replace('"demo"', '"small"'), "README.md", "exec"), names)
     assert names["session"]

@@ -1,0 +1,68 @@
+"""The README's examples of tools, run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xlam_local.tools.lint import faults
+from xlam_local.tools.toolbox import Toolbox
+from xlam_local.tools.types import Places
+from xlam_local.types import Effect, Sandbox, Tool
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(python|toml)\n(.*?)```", README, re.DOTALL)
+
+
+def example(name: str) -> str:
+    (text,) = (text for _, text in BLOCKS if name in text and "Session(" not in text)
+    return str(text)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[dict[str, Tool]]:
+    """The examples, as files that were agreed to, in a repository with one commit."""
+    files = {
+        "my_tools.py": "def roll",
+        "commits.toml": "find_commits",
+        "weather.toml": "get_forecast",
+    }
+    for name, part in files.items():
+        (tmp_path / name).write_text(example(part))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Begin it"], check=True)
+    places = Places(tmp_path / "config", tmp_path / "data", tmp_path / "state", tmp_path)
+    named = [tmp_path / name for name in files]
+    with Toolbox.open(places, named, trusted=True, alone=True) as box:
+        yield {made.name: made for made in box.tools}
+
+
+def run(made: Tool, **arguments: Any) -> Any:
+    assert made.run is not None
+    return made.run(**arguments)
+
+
+def test_the_python_rolls(tools: dict[str, Tool]) -> None:
+    assert all(1 <= number <= 20 for number in run(tools["roll"], sides=20, dice=2))
+    assert (tools["roll"].effect, tools["roll"].sandbox) == (Effect.READ, Sandbox.LIMITS)
+
+
+def test_the_command_finds(tools: dict[str, Tool]) -> None:
+    assert run(tools["find_commits"], words="Begin").endswith(" Begin it\n")
+    assert run(tools["find_commits"], words="nothing", count=2) == ""
+
+
+def test_the_request_asks_its_host(tools: dict[str, Tool]) -> None:
+    preview = tools["get_forecast"].preview
+    assert preview is not None
+    assert preview(city="a/../b") == "GET https://api.example.org/forecast/a%2F..%2Fb?days=3"
+
+
+def test_there_is_nothing_to_mend(tools: dict[str, Tool]) -> None:
+    assert list(faults(list(tools.values()))) == []
