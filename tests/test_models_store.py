@@ -286,6 +286,31 @@ def test_pruning_deletes_what_broken_fetches_left_and_nothing_else(store: Store)
     assert other.is_file()
 
 
+def test_pruning_takes_older_revisions_when_it_is_asked_to(store: Store) -> None:
+    repo, file = "someone/some-gguf", "model.gguf"
+    old = put(store, repo, file, seed=1, commit="a" * 40)
+    only = put(store, repo, "only-here.gguf", seed=2, commit="a" * 40)
+    new = put(store, repo, file, seed=3, commit="b" * 40)
+    size = old.stat().st_size
+    assert [(one.path, one.size) for one in removal.older(store)] == [(old, size)]
+    assert removal.prune(store) == 0
+    assert old.is_file()
+    assert removal.prune(store, with_older=True) == size
+    assert not old.exists()
+    assert only.is_file()
+    assert new.is_file()
+    assert removal.older(store) == []
+
+
+def test_an_older_name_of_the_same_bytes_frees_none(store: Store) -> None:
+    old = put(store, "someone/some-gguf", "model.gguf", commit="a" * 40)
+    new = put(store, "someone/some-gguf", "model.gguf", commit="b" * 40)
+    assert [(one.path, one.size) for one in removal.older(store)] == [(old, 0)]
+    assert removal.prune(store, with_older=True) == 0
+    assert new.is_file()
+    assert not old.parent.exists()
+
+
 def test_pruning_leaves_what_is_being_fetched(store: Store) -> None:
     from filelock import FileLock
 

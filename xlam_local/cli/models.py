@@ -161,16 +161,21 @@ def remove(name: str, yes: bool) -> None:
 
 
 @models.command()
+@click.option("--older", is_flag=True, help="Delete older revisions of models, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
-def prune(dry_run: bool) -> None:
-    """Delete what broken fetches left behind."""
+def prune(older: bool, dry_run: bool) -> None:
+    """Delete what broken fetches left behind, and older revisions with --older."""
     from ..models import removal
 
     store = here()
-    for one in removal.leftovers(store):
+    replaced = removal.older(store)
+    for one in [*removal.leftovers(store), *(replaced if older else ())]:
         click.echo(printable(f"{one.path} ({amount(one.size)}): {one.why}"))
     if not dry_run:
-        click.echo(f"{amount(removal.prune(store))} freed", err=True)
+        click.echo(f"{amount(removal.prune(store, older))} freed", err=True)
+    if replaced and not older:
+        size = amount(sum(one.size for one in replaced))
+        click.echo(f"{size} are in older revisions, which --older deletes.", err=True)
 
 
 def described(model: Installed) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Taking models out of the store, and what broken fetches left in it."""
+"""Taking models out of the store, and what broken fetches and older revisions left in it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,23 @@ def leftovers(store: Store) -> list[Leftover]:
     ]
 
 
-def prune(store: Store) -> int:
-    """Delete the leftovers; how many bytes of disk that gave back."""
+def older(store: Store) -> list[Leftover]:
+    """Models of revisions that nothing points to any more, where a newer one is here."""
+    return [
+        one
+        for repo in sorted(store.hub.glob("models--*"))
+        if _ours(repo)
+        for one in _replaced(repo)
+    ]
+
+
+def prune(store: Store, with_older: bool = False) -> int:
+    """Delete the leftovers, and older revisions if asked to; how many bytes of disk that gave."""
+    replaced = older(store) if with_older else []
+    for one in replaced:
+        # The bytes are left over then, unless another name points to them.
+        with cache.writing(one.path):
+            one.path.unlink()
     found = leftovers(store)
     for one in found:
         with cache.writing(one.path):
@@ -57,7 +72,7 @@ def prune(store: Store) -> int:
             else:
                 one.path.unlink(missing_ok=True)
     with cache.writing(store.hub):
-        for repo in {one.path.parent.parent for one in found}:
+        for repo in {_repo_of(one.path, store) for one in (*found, *replaced)}:
             _tidy(repo)
     return sum(one.size for one in found)
 
@@ -134,6 +149,22 @@ def _nameless(repo: Path) -> Iterator[Leftover]:
     for path in sorted((repo / "blobs").glob("*")):
         if "." not in path.name and path.absolute() not in named and not _locked(path):
             yield Leftover(path, _freed_by(path), "bytes that no name points to")
+
+
+def _replaced(repo: Path) -> Iterator[Leftover]:
+    """Files of commits without a reference that a commit with one has in another form."""
+    commits = [path for path in sorted((repo / "snapshots").glob("*")) if path.is_dir()]
+    refs = [path for path in (repo / "refs").rglob("*") if path.is_file()]
+    current = {ref.read_text(encoding="utf-8").strip() for ref in refs}
+    newest = [commit for commit in commits if commit.name in current]
+    kept = {_blob(path) for commit in newest for path in commit.rglob("*.gguf")}
+    for commit in commits:
+        for path in sorted(commit.rglob("*.gguf")) if commit not in newest else ():
+            name = path.relative_to(commit)
+            if any((new / name).is_file() for new in newest):
+                size = 0 if _blob(path) in kept else _freed_by(_blob(path))
+                kept.add(_blob(path))
+                yield Leftover(path, size, "an older revision")
 
 
 def _locked(blob: Path) -> bool:
