@@ -9,9 +9,10 @@ import pytest
 
 from xlam_local import gbnf, grammar, prompt, schema
 from xlam_local.engine import Settings
+from xlam_local.engine.drafts import Costs, lookup
 from xlam_local.engine.local import Engine
-from xlam_local.engine.sampling import choose
-from xlam_local.errors import GrammarError, ModelError, ModelMissing, PromptError
+from xlam_local.engine.sampling import choose, penalized
+from xlam_local.errors import GrammarError, ModelError, ModelMissing, OutOfMemory, PromptError
 from xlam_local.types import Answer, End, Piece, Prefill, Prompt, Sampling, Tool, User
 
 from .tiny import tiny, write
@@ -255,3 +256,87 @@ def test_without_a_cut_tokens_are_drawn_as_softmax_says() -> None:
     weights = np.exp(LOGITS - 3)
     shares = np.bincount(drawn, minlength=4) / 4000
     assert np.abs(shares - weights / weights.sum()).max() < 0.03
+
+
+def test_the_last_tokens_are_less_likely_under_a_penalty() -> None:
+    logits = np.array([2.0, -2.0, 1.0, -np.inf], dtype=np.float32)
+    assert penalized(logits, [2] + [0, 1, 3] * 30, 2.0).tolist() == [1.0, -4.0, 1.0, -np.inf]
+    assert logits.tolist()[:3] == [2.0, -2.0, 1.0]
+
+
+def test_a_large_vocabulary_is_cut_as_a_sorted_one_would_be() -> None:
+    random = np.random.default_rng(3)
+    logits = random.standard_normal(50_000).astype(np.float32) * 3
+    weights = np.exp(logits.astype(np.float64) - logits.max())
+    order = np.argsort(-logits)
+    shares = (weights / weights.sum())[order]
+    allowed = set(order[: int(np.searchsorted(shares.cumsum(), 0.5)) + 1].tolist())
+    drawn = draws(Sampling(temperature=1, top_p=0.5), logits)
+    assert drawn <= allowed
+    assert len(drawn) > 50
+    flat = np.zeros(50_000, dtype=np.float32)
+    assert len(draws(Sampling(temperature=1, top_p=0.9), flat)) > 250
+    assert draws(Sampling(temperature=1, top_k=3, top_p=0.9), logits) <= set(order[:3].tolist())
+
+
+@pytest.mark.parametrize("drafts", [True, None])
+def test_drafts_change_no_byte(qwen_path: Path, drafts: bool | None) -> None:
+    tools = TOOLSETS["strings"]
+    offer = grammar.for_turn(tools, "required")
+    replies = []
+    for setting in (False, drafts):
+        engine = Engine.load(qwen_path, Settings(context=2048, threads=1, drafts=setting))
+        said = prompt.render([User('[{"name": "' * 3 + "word word " * 30)], tools, engine.format)
+        items = list(engine.generate(said, offer.grammar, Sampling(max_tokens=300)))
+        assert isinstance(items[-1], End)
+        text = "".join(item for item in items if isinstance(item, str))
+        replies.append((text, items[-1].cut, items[-1].usage.reply_tokens))
+        known = [*engine.model.tokenize(said), *engine.model.tokenize((Piece(text),))]
+        assert len(engine.context.tokens) <= len(known) + 8
+        if setting:
+            assert items[-1].usage.drafted_tokens > 0
+        engine.close()
+    assert replies[0] == replies[1]
+
+
+def test_a_batch_costs_what_the_sizes_around_it_do() -> None:
+    costs = Costs()
+    assert costs.of(2) is None
+    costs.learn(1, 1.0)
+    costs.learn(5, 3.0)
+    assert costs.of(3) == 2.0
+    assert costs.of(9) is None
+    assert list(costs.curve()) == [1, 5]
+
+
+def test_what_stood_before_is_looked_up() -> None:
+    assert lookup([1, 2, 3, 4, 5, 1, 2], 2) == [3, 4]
+    assert lookup([1, 2, 9, 1, 2, 3, 1, 2], 9) == [3, 1, 2]
+    assert lookup([1, 2, 3], 4) == []
+    assert lookup([1], 4) == []
+
+
+def test_a_context_beyond_the_trained_one_is_stretched(tmp_path: Path) -> None:
+    path = tmp_path / "long.gguf"
+    write(path, "qwen2", "long", context=32768)
+    engine = Engine.load(path, Settings(context=40000, threads=1))
+    assert engine.size >= 40000
+    assert engine.model.longest == 131072
+    engine.close()
+    engine = Engine.load(path, Settings(context=1 << 20, threads=1))
+    assert engine.size == 131072
+    engine.close()
+
+
+def test_a_kv_type_that_the_model_cannot_have_is_an_error_with_the_way_out(
+    qwen_path: Path,
+) -> None:
+    with pytest.raises(ModelError, match=r"KV in q8_0, cannot be made .* With KV in f16 it may"):
+        Engine.load(qwen_path, Settings(context=512, threads=1, kv="q8_0"))
+
+
+def test_a_context_larger_than_memory_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "long.gguf"
+    write(path, "llama", "long", context=1 << 30)
+    with pytest.raises(OutOfMemory, match=r"A context of \d+ tokens"):
+        Engine.load(path, Settings(context=1 << 30, threads=1))

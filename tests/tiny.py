@@ -24,11 +24,13 @@ def tiny(architecture: str, name: str = "xLAM-2-tiny") -> Path:
     return path
 
 
-def write(path: Path, architecture: str, name: str, written_as: str = "") -> None:
+def write(
+    path: Path, architecture: str, name: str, written_as: str = "", context: int = CONTEXT
+) -> None:
     """Write the model to `path`; `written_as` is what its header says it is."""
     writer = GGUFWriter(path, written_as or architecture)
     writer.add_name(name)
-    writer.add_context_length(CONTEXT)
+    writer.add_context_length(context)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(INNER)

@@ -108,9 +108,9 @@ class Child:
         settings = Settings(**{**told, "prefixes": Path(folder) if folder else None})
         self._engine = engine = Engine.load(path, settings, self._progress)
         form = write_format(engine.format)
+        # It takes half a second, and nearly every prompt that follows needs it.
+        engine.compiler()
         self._tell(loaded={"name": engine.name, "size": engine.size, "format": form})
-        # It takes half a second, in which a prompt can be read already.
-        threading.Thread(target=engine.compiler, daemon=True).start()
 
     def _progress(self, done: float) -> None:
         if done - self._loaded >= STEP:

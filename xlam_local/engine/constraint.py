@@ -10,7 +10,6 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
-from llguidance.llamacpp import lltokenizer_from_vocab
 
 from ..errors import GrammarError
 from .llama import Logits, Model
@@ -79,11 +78,19 @@ class Free:
 
 
 class MaskCompiler:
-    """Compiles grammars for llguidance, which computes a mask over the whole vocabulary."""
+    """Compiles grammars for llguidance, which computes a mask over the whole vocabulary.
 
-    def __init__(self, model: Model) -> None:
-        self._ends = sorted(model.ends)
-        self._tokenizer: LLTokenizer = lltokenizer_from_vocab(model.vocab, eos_token=self._ends)
+    `pieces` gives the bytes of each token.
+    """
+
+    def __init__(self, model: Model, pieces: Callable[[], list[bytes]]) -> None:
+        function = ctypes.cast(llama_cpp.llama_cpp._lib.llama_tokenize, ctypes.c_void_p)
+        self._tokenizer: LLTokenizer = LLTokenizer.from_llamacpp(
+            tokens=pieces(),
+            vocab_ptr=model.vocab,
+            tokenize_fptr=function.value,
+            eos_token=sorted(model.ends),
+        )
 
     def start(self, rules: str) -> Constraint:
         """The state before the first token."""
@@ -146,7 +153,7 @@ def _why(matcher: LLMatcher) -> str:
 class SamplerCompiler:
     """Compiles grammars for llama.cpp's own sampler, the reference that llguidance is held to."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, pieces: Callable[[], list[bytes]]) -> None:
         self._vocab = model.vocab
         self._banned = np.array(sorted(set(model.controls) - model.ends), dtype=np.int64)
         self._end = np.array(sorted(model.ends)[:1], dtype=np.int64)
@@ -212,7 +219,7 @@ class Sampler:
 
 
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)], align=True)
-EXECUTORS: dict[str, Callable[[Model], Compiler]] = {
+EXECUTORS: dict[str, Callable[[Model, Callable[[], list[bytes]]], Compiler]] = {
     "llguidance": MaskCompiler,
     "llama.cpp": SamplerCompiler,
 }

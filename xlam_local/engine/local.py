@@ -21,6 +21,7 @@ from .closing import Closer
 from .constraint import EXECUTORS, Compiler, Constraint, Free
 from .drafts import Costs, Reader, common
 from .llama import Context, Logits, Model
+from .pieces import pieces
 from .prefixes import Prefixes, fingerprint
 from .rules import RulesText
 from .sampling import choose, cuts_off, penalized
@@ -52,6 +53,8 @@ class Engine:
         self.costs = Costs()
         self._rules = RulesText(settings.executor)
         self._compiling = threading.Lock()
+        self.grammar_seconds: list[float] = []
+        """What the grammar took for each token of the last reply that was sampled."""
         self._saved = 0
         """How many of the context's tokens are on disk."""
 
@@ -149,6 +152,7 @@ class Engine:
         yield from self._prefill(tokens, kept)
         constraint = self.compiler().start(rules) if rules else Free()
         read = time.perf_counter()
+        self.grammar_seconds = []
         reply = _Reply(self, constraint, sampling, room)
         try:
             yield from reply.write()
@@ -167,7 +171,15 @@ class Engine:
 
     @cached_property
     def _compiler(self) -> Compiler:
-        return EXECUTORS[self.settings.executor](self.model)
+        def known() -> list[bytes]:
+            folder = self.settings.prefixes
+            return pieces(self.model, folder, self._fingerprint[:16] if folder else "")
+
+        return EXECUTORS[self.settings.executor](self.model, known)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.model.path)
 
     @cached_property
     def closer(self) -> Closer:
@@ -182,7 +194,7 @@ class Engine:
             return None
         stretched = self.context.size if self.context.size > self.model.trained_context else 0
         parts = (
-            fingerprint(self.model.path),
+            self._fingerprint,
             settings.kv,
             str(settings.gpu_layers),
             str(stretched),
@@ -259,6 +271,7 @@ class _Reply:
         drafts = False if isinstance(constraint, Free) else engine.settings.drafts
         self.reader = Reader(engine.context, engine.costs, drafts)
         self._random = np.random.default_rng(sampling.seed)
+        self._spent = 0.0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def write(self) -> Generator[str, bool | None, None]:
@@ -290,7 +303,11 @@ class _Reply:
         return self._decoder.decode(data, final)
 
     def _forced(self) -> list[int]:
-        return self.constraint.forced() if self.engine.settings.forced else []
+        began = time.perf_counter()
+        forced = self.constraint.forced() if self.engine.settings.forced else []
+        self.engine.grammar_seconds.append(self._spent + time.perf_counter() - began)
+        self._spent = 0.0
+        return forced
 
     def _logits(self) -> Logits:
         logits, sampling = self.reader.logits(), self.sampling
@@ -308,13 +325,21 @@ class _Reply:
         logits = self._logits()
         if self.sampling.temperature == 0 or not cuts_off(self.sampling):
             token = choose(logits, self.sampling, self._random)
-            if self.constraint.take(token):
+            if self._takes(token):
                 return token
+        began = time.perf_counter()
         narrowed = self.constraint.narrow(logits)
+        self._spent += time.perf_counter() - began
         token = choose(narrowed, self.sampling, self._random)
-        if narrowed[token] == -np.inf or not self.constraint.take(token):
+        if narrowed[token] == -np.inf or not self._takes(token):
             raise GrammarError(NOTHING_FOLLOWS)
         return token
+
+    def _takes(self, token: int) -> bool:
+        began = time.perf_counter()
+        taken = self.constraint.take(token)
+        self._spent += time.perf_counter() - began
+        return taken
 
     def _close(self) -> int:
         """A token that the grammar allows and that brings a call nearer to its end."""

@@ -150,8 +150,10 @@ def listed(folder: Path) -> list[Kept]:
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Remove all files of the cache; how many, and their bytes."""
+    """Remove all files of the cache; how many prompts, and their bytes."""
     found = listed(folder)
+    for path in folder.glob("*.tokens"):
+        _remove(path)
     for kept in found:
         kept.path.unlink(missing_ok=True)
     return len(found), sum(kept.size for kept in found)

@@ -1,0 +1,69 @@
+"""What is written while speed is measured: weather and flights, and a story."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import Tool, User
+
+WEATHER = Tool(
+    "get_weather",
+    "Get the current weather for a place.",
+    {
+        "type": "object",
+        "properties": {
+            "location": {"type": "string", "description": "City and country, e.g. Oslo, Norway."},
+            "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
+        },
+        "required": ["location"],
+    },
+)
+FLIGHTS = Tool(
+    "search_flights",
+    "Search for flights between two cities.",
+    {
+        "type": "object",
+        "properties": {
+            "origin": {"type": "string"},
+            "destination": {"type": "string"},
+            "date": {"type": "string", "description": "YYYY-MM-DD"},
+            "passengers": {"type": "integer"},
+            "cabin": {"type": "string", "enum": ["economy", "business", "first"]},
+        },
+        "required": ["origin", "destination", "date", "passengers", "cabin"],
+    },
+)
+TOOLS = (WEATHER, FLIGHTS)
+TRIP = User(
+    "Find flights from San Francisco to London on 2026-12-24 for 2 passengers in business class, "
+    "and tell me the weather in London in celsius."
+)
+STORY = User("Tell me a long story about a lighthouse keeper and a whale. Use no tool.")
+PADDING = "These are notes on how the assistant works with its tools, day by day. "
+
+
+def many_tools(count: int) -> tuple[Tool, ...]:
+    """As many tools as stand in an assistant's prompt."""
+    numbered = [
+        Tool(f"{tool.name}_{number}", tool.description, tool.parameters)
+        for number in range(count)
+        for tool in TOOLS
+    ]
+    return tuple(numbered[:count])
+
+
+def calls_schema() -> dict[str, Any]:
+    """The schema of an array of calls, for servers that take one."""
+    call = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": tool.name},
+                "arguments": {**tool.parameters, "additionalProperties": False},
+            },
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for tool in TOOLS
+    ]
+    return {"type": "array", "minItems": 1, "items": {"anyOf": call}}
