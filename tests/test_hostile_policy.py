@@ -647,5 +647,5 @@ def test_what_was_allowed_asks_again_after_something_was_read(
 
 
 def test_there_are_enough_attempts() -> None:
-    tables = (COMMANDS, PATHS, URLS, SERVER_PATHS, DENIED, OTHER_CALLS)
-    assert sum(map(len, tables)) >= 180
+    counts = (len(COMMANDS), len(PATHS), len(URLS), len(SERVER_PATHS), len(DENIED))
+    assert sum(counts) >= 180
