@@ -92,6 +92,21 @@ def test_a_tool_is_shown(run) -> None:  # type: ignore[no-untyped-def]
     assert run("show", "nope").code == 2
 
 
+def test_what_is_only_looked_at_need_not_be_agreed_to(  # type: ignore[no-untyped-def]
+    run, commands: str, python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        "effect execute, sandbox limits, from words" in run("show", "say", "--tools", commands).out
+    )
+    assert "say              not agreed  execute" in run("list", "--tools", commands).out
+    assert run("test", "say", '{"words": "x"}', "--tools", commands).code == 2
+    assert run("list", "--tools", python).code == 2
+    assert run_command(["grammar", commands]) == 0
+    assert '"say\\""' in capsys.readouterr().out
+    assert run_command(["grammar", python]) == 2
+    assert run_command(["grammar", python, "--trust"]) == 0
+
+
 def test_a_tool_is_tried(run, python: str) -> None:  # type: ignore[no-untyped-def]
     assert run("test", "calculate", '{"expression": "2^10"}').out == "1024\n"
     done = run("test", "get_weather", '{"city": "Oslo"}', "--tools", python, "--trust")

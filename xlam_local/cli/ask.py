@@ -179,9 +179,9 @@ def _approve(question: Question) -> Decision:
     tool, call = question.tool, question.call
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return No(f"Nobody can be asked here; --allow {tool.name} would let it run.")
-    click.echo(
-        f"\n{tool.name} ({tool.effect.value}) {printable(wire.dumps(call.arguments))}", err=True
-    )
+    held = f"{tool.effect.value}, sandbox {tool.sandbox.value}"
+    told = f"\n{tool.name} ({held}) {wire.dumps(call.arguments)}"
+    click.echo(printable(told), err=True)
     if question.preview:
         click.echo(printable(question.preview), err=True)
     click.echo(printable(question.why), err=True)

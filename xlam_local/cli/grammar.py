@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..types import Tool
+from . import offering
 from .options import choice_option, warn_of_refusals
 
 
@@ -18,18 +19,19 @@ from .options import choice_option, warn_of_refusals
 @click.argument("file", type=click.Path(path_type=Path))
 @choice_option("auto")
 @click.option("--no-parallel", is_flag=True, help="At most one call in a reply.")
+@click.option("--trust", is_flag=True, help="Run FILE, where it is Python, to see its tools.")
 @click.option("--report", is_flag=True, help="What becomes of each keyword, as JSON.")
 @click.option("-m", "--model", help="With --report: what each tool costs in this model's prompts.")
 def grammar(
-    file: Path, tool_choice: str, no_parallel: bool, report: bool, model: str | None
+    file: Path, tool_choice: str, no_parallel: bool, trust: bool, report: bool, model: str | None
 ) -> None:
     """Print the GBNF for the tools in FILE, as llama.cpp loads it."""
-    from .. import gbnf, tools
+    from .. import gbnf
     from .. import grammar as compiler
 
     if model and not report:
         raise click.UsageError("--model is for --report.")
-    written = tools.load(file)
+    written = offering.schemas([file], trust)
     offer = compiler.for_turn(written, tool_choice, not no_parallel)
     warn_of_refusals(offer.report)
     if report:

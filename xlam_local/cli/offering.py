@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,24 @@ SERVER_SECONDS = 30.0
 """How long is waited for servers to start."""
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a toolbox is opened."""
+
+    quiet: bool = False
+    """Whether nothing is said of what cannot be offered."""
+    runs: bool = True
+    """Whether tools may run: what is only looked at need not be agreed to, but for Python."""
+
+
+QUIET = How(quiet=True)
+LOOKS = How(quiet=True, runs=False)
+
+
 def open_box(
-    folder: Path, named: Sequence[Path] = (), trust: bool = False, quiet: bool = False
+    folder: Path, named: Sequence[Path] = (), trust: bool = False, how: How = How()
 ) -> Toolbox:
     """Everything that there is to offer for a working folder, agreed to where that was asked.
-
-    What cannot be offered is said on stderr, unless `quiet`.
 
     Raises:
         UsageError: a file named cannot be used, or its user does not agree to it.
@@ -36,9 +48,9 @@ def open_box(
 
     box = Toolbox.open(places(folder), named, trust)
     try:
-        settle(box)
+        settle(box, runs=_any if how.runs else _python)
         box.wait(SERVER_SECONDS)
-        if not quiet:
+        if not how.quiet:
             tell(box)
     except BaseException:
         box.close()
@@ -65,7 +77,7 @@ def schemas(named: Sequence[Path], trust: bool) -> tuple[Tool, ...]:
     from ..tools import Toolbox
 
     with Toolbox.open(places(Path()), named, trust, alone=True) as box:
-        settle(box, runs=lambda source: source.kind == "python")
+        settle(box, runs=_python)
         found = [tool for source in box.own() for tool in source.tools]
     for number, tool in enumerate(found):
         if tool.name in {other.name for other in found[:number]}:
@@ -73,9 +85,16 @@ def schemas(named: Sequence[Path], trust: bool) -> tuple[Tool, ...]:
     return tuple(replace(tool, run=None, preview=None) for tool in found)
 
 
-def settle(
-    box: Toolbox, trust: bool = False, runs: Callable[[Source], bool] = lambda source: True
-) -> None:
+def _any(source: Source) -> bool:
+    return True
+
+
+def _python(source: Source) -> bool:
+    """Whether a source tells its schemas only when it runs."""
+    return source.kind == "python"
+
+
+def settle(box: Toolbox, trust: bool = False, runs: Callable[[Source], bool] = _any) -> None:
     """See that the files named by the user can be used, and ask about those that run something.
 
     Raises:

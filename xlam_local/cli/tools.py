@@ -20,7 +20,7 @@ from .serve import serve
 if TYPE_CHECKING:
     from ..tools import Source, Toolbox
 
-CHARACTERS = 3.6
+CHARACTERS = 4.9
 """Characters of a schema that make a token, about, where no model is there to count."""
 MODEL = click.option("-m", "--model", help="Count tokens as this model does.")
 FILES = click.option(
@@ -61,7 +61,7 @@ def list_(
 
     Tools that are off, and those of files that are not agreed to, are listed too.
     """
-    with offering.open_box(folder, files, trust, quiet=True) as box:
+    with offering.open_box(folder, files, trust, offering.LOOKS) as box:
         rows = _rows(box, model)
         if as_json:
             click.echo(wire.dumps(rows))
@@ -80,7 +80,7 @@ def show(name: str, model: str | None, files: tuple[Path, ...], trust: bool, fol
     """Show the tool NAME: its schema, what it can do, and what became of each keyword."""
     from .. import grammar
 
-    with offering.open_box(folder, files, trust, quiet=True) as box:
+    with offering.open_box(folder, files, trust, offering.LOOKS) as box:
         tool = _named(box, name)
         (tokens,) = _costs([tool], model)
     lines = [
@@ -111,7 +111,7 @@ def lint(files: tuple[Path, ...], trust: bool, folder: Path, as_json: bool) -> i
     if files:
         offered: Sequence[Tool] = offering.schemas(files, trust)
     else:
-        with offering.open_box(folder, quiet=True) as box:
+        with offering.open_box(folder, how=offering.QUIET) as box:
             offered = box.tools
     found = list(faults(offered))
     if as_json:
@@ -157,7 +157,7 @@ def add(file: Path, trust: bool) -> None:
 @click.option("--trust", is_flag=True, help="Agree without being asked.")
 def agree(name: str, folder: Path, trust: bool) -> None:
     """Show what the file of tools, or the MCP server, NAME would run, and agree to it."""
-    with offering.open_box(folder, quiet=True) as box:
+    with offering.open_box(folder, how=offering.QUIET) as box:
         for source in box.sources:
             if source.name == name and source.state == "not agreed":
                 offering.agree(box, source, trust)
@@ -194,7 +194,7 @@ def test(name: str, arguments: str, files: tuple[Path, ...], trust: bool, folder
     from .. import agent, schema
 
     given = _arguments(arguments)
-    with offering.open_box(folder, files, trust, quiet=True) as box:
+    with offering.open_box(folder, files, trust, offering.QUIET) as box:
         tool = _named(box, name)
         if wrong := schema.problems(given, tool.parameters):
             raise UsageError(f"The arguments do not fit: {' '.join(wrong)}")
@@ -212,7 +212,7 @@ def test(name: str, arguments: str, files: tuple[Path, ...], trust: bool, folder
 
 
 def _switch(names: Sequence[str], to: bool) -> None:
-    with offering.open_box(Path(), quiet=True) as box:
+    with offering.open_box(Path(), how=offering.QUIET) as box:
         for name in names:
             box.switch(name, to)
 
