@@ -55,6 +55,7 @@ def test_a_server_is_started_when_it_is_wanted_and_agreed_to_before_it_is_offere
         assert source(servers).state == "not agreed"
         assert source(servers).tools == ()
         shown = servers.changes("one")
+        assert source(servers).detail.endswith(shown)
         assert "echo: Say it again." in shown
         assert '"text": {"type": "string"}' in shown
         servers.agree("one")
@@ -260,6 +261,8 @@ def test_what_changed_since_it_was_shown_is_not_agreed_to(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="has changed its tools since"):
             servers.agree("one")
         assert source(servers).state == "not agreed"
+        servers.agree("one")
+        assert source(servers).state == "ready"
 
 
 @pytest.mark.parametrize(

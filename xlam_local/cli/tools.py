@@ -239,15 +239,15 @@ def _rows(box: Toolbox, model: str | None) -> list[dict[str, Any]]:
     """What there is to say of each tool, those first that are offered."""
     offered = box.tools
     rows = [(tool, tool.source, "on") for tool in offered]
-    there = {(tool.source, tool.name) for tool in offered} | {
-        # One with a clash is offered by a longer name.
-        (tool.source, tool.name.removeprefix(f"{tool.source}_"))
-        for tool in offered
-    }
+    there = {(tool.source, tool.name) for tool in offered}
     for source in box.sources:
         state = source.state if source.state != "ready" else "off"
-        missing = [tool for tool in source.tools if (source.name, tool.name) not in there]
-        rows += [(tool, source.name, state) for tool in missing]
+        rows += [
+            (tool, tool.source or source.name, state)
+            for tool in source.tools
+            # One with a clash is offered by a longer name.
+            if not there & {(tool.source, n) for n in (tool.name, f"{source.name}_{tool.name}")}
+        ]
     costs = _costs([tool for tool, _, _ in rows], model)
     return [
         {
@@ -290,5 +290,7 @@ def _tell_sources(box: Toolbox) -> None:
 
 
 def _told(source: Source) -> str:
-    indented = source.detail.replace("\n", "\n  ")
+    # All that there is to read of a server's tools is shown where one agrees to it.
+    detail = source.detail.partition("\n")[0] if source.kind == "mcp" else source.detail
+    indented = detail.replace("\n", "\n  ")
     return f"{source.name} ({source.kind}): {source.state}\n  {indented}"

@@ -57,7 +57,10 @@ class Servers:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Each server with its state and its tools now."""
+        """Each server with its state and its tools now.
+
+        What there is to agree to is in `detail`, whole; only that is agreed to with `agree`.
+        """
         told = [Source(FILE, "mcp", "failed", (), self.fault)] if self.fault else []
         return (*told, *(self._source(server) for server in self.servers.values()))
 
@@ -95,7 +98,7 @@ class Servers:
         if server.listed is None:
             raise UsageError(f"The server {name!r} does not start. {server.fault}")
         now = dict(server.listed)
-        if self._shown.get(name, now) != now:
+        if self._shown.pop(name, now) != now:
             raise UsageError(f"The server {name!r} has changed its tools since; look again.")
         self.agreed.agree(name, server.entry.launch, now)
         server.agreed = now
@@ -142,9 +145,11 @@ class Servers:
         notes = [detail, *server.told]
         if server.entry.unknown:
             notes.append(f"Not known here: {', '.join(server.entry.unknown)}.")
-        return Source(
-            server.entry.name, "mcp", state, tools, printable(" ".join(filter(None, notes)))
-        )
+        told = printable(" ".join(filter(None, notes)))
+        if state == "not agreed" and server.listed is not None:
+            self._shown.setdefault(server.entry.name, dict(server.listed))
+            told += "\n\n" + changes(server.agreed, server.listed)
+        return Source(server.entry.name, "mcp", state, tools, told)
 
     def _state(self, server: Server) -> tuple[State, str]:
         if server.entry.disabled:
