@@ -151,6 +151,29 @@ def test_no_argument_of_a_command_leads_out(places: Places, path: str) -> None:
     assert "root:" not in said
 
 
+KEYS = [".ssh/id_rsa", ".aws/credentials", ".netrc", ".config/gh/hosts.yml", ".docker/config.json"]
+
+
+@pytest.mark.parametrize("path", KEYS)
+def test_no_key_is_read_where_home_is_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    home = tmp_path / "home"
+    (home / path).parent.mkdir(parents=True)
+    (home / path).write_text(SECRET)
+    (home / "link").symlink_to(home / path)
+    monkeypatch.setenv("HOME", str(home))
+    places = Places(tmp_path / "config", tmp_path / "data", tmp_path / "state", home)
+    tools = {made.name: made for made in everything(places)}
+    for name in (path, "link"):
+        with pytest.raises(ToolError, match="closed to tools"):
+            run(tools["read_file"], path=name)
+    assert "Nothing" in run(tools["search_files"], text=SECRET)
+    if IS_ISOLATED:
+        with pytest.raises(ToolError):
+            assert SECRET not in run(tools["run_command"], command=f"grep -r {SECRET} . {path}")
+
+
 OPTIONS = [
     *("-", "--", "-rf", "--help", "--output=/etc/x", "-o/etc/x", "--exec=id", "-e", "-1", "--=x"),
     *("-\n", "--upload-pack=id", "-c core.pager=id", "--config", "-\u2010x"),

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -223,3 +228,35 @@ def test_what_a_file_would_run_is_told() -> None:
         "command",
         "a (read): git -n {n} 'a b'\nb (network): GET https://x.org",
     )
+
+
+def test_a_command_can_be_stopped(tmp_path: Path) -> None:
+    made = one({"command": ["sleep", "60"]}, tmp_path)
+    assert made.stop is not None
+    threading.Timer(0.2, made.stop).start()
+    began = time.monotonic()
+    with pytest.raises(ToolError, match="was killed"):
+        run(made)
+    assert time.monotonic() - began < 5
+
+
+def test_no_command_outlives_the_program(tmp_path: Path) -> None:
+    code = """
+import sys, threading, time
+from pathlib import Path
+from xlam_local.tools import sandbox
+box = sandbox.Box(Path(sys.argv[1]))
+threading.Thread(target=sandbox.run, args=(["sleep", "6543"], box), daemon=True).start()
+while not sandbox.LIVE: time.sleep(0.01)
+print(next(iter(sandbox.LIVE)).process.pid)
+"""
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(int(done.stdout), 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the command lives on")

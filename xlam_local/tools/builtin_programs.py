@@ -15,7 +15,7 @@ from ..types import Effect, Sandbox, Tool
 from . import sandbox
 from .commands import told
 from .functions import tool
-from .sandbox import Box, Limits
+from .sandbox import Box, Limits, Running
 from .types import Places
 
 SECONDS = 60.0
@@ -35,6 +35,8 @@ def program_tools(places: Places) -> tuple[Tool, ...]:
 
 
 def _run_command(box: Box) -> Tool:
+    going: set[Running] = set()
+
     def preview(command: str) -> str:
         network = "without network" if box.level is Sandbox.ISOLATED else "with network"
         words = shlex.join(split(command))
@@ -48,9 +50,9 @@ def _run_command(box: Box) -> Tool:
             command: The program and its arguments, for example: ls -l docs. There is no shell.
         """
         words = split(command)
-        return told(words[0], sandbox.run(words, box), box) or "(It printed nothing.)"
+        return told(words[0], sandbox.run(words, box, going=going), box) or "(It printed nothing.)"
 
-    return replace(run_command, sandbox=box.level)
+    return replace(run_command, sandbox=box.level, stop=sandbox.stopper(going))
 
 
 def split(command: str) -> list[str]:

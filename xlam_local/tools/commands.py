@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from ..types import Sandbox, Tool
 from . import sandbox
 from .blanks import blanks, check, filled, values, with_variables, words
 from .paths import Folder
-from .sandbox import Box, Finished
+from .sandbox import Box, Finished, Running
 
 SHOWN = 4_000
 """How many characters a failed program's words are told with."""
@@ -34,6 +34,8 @@ class Command:
     stdin: str = ""
     output: Literal["text", "json"] = "text"
     environment: Mapping[str, str] | None = None
+    going: set[Running] = field(default_factory=set)
+    """The calls that run now."""
 
     def words(self, arguments: Mapping[str, Any]) -> list[str]:
         """The command line for a call.
@@ -62,7 +64,7 @@ class Command:
         # A parameter that was left out fills its blank in the input with nothing.
         stdin = filled(self.stdin, {name: given.get(name, "") for name in blanks(self.stdin)})
         box = replace(self.box, environment={**self.box.environment, **own})
-        said = told(line[0], sandbox.run(line, box, stdin.encode()), box)
+        said = told(line[0], sandbox.run(line, box, stdin.encode(), self.going), box)
         return _json(said) if self.output == "json" else said
 
     def _written(self, name: str, value: Any) -> Any:
@@ -88,7 +90,8 @@ def command(item: Mapping[str, Any], tool: Tool, box: Box) -> Tool:
         raise ToolFileError(f"the output is {output!r}, not 'text' or 'json'.")
     own = _box(item, tool, box)
     made = Command(parts, properties, own, stdin, output, _environment(item))
-    return replace(tool, run=made.run, preview=made.preview, sandbox=own.level)
+    stop = sandbox.stopper(made.going)
+    return replace(tool, run=made.run, preview=made.preview, sandbox=own.level, stop=stop)
 
 
 def template(item: Mapping[str, Any]) -> str:

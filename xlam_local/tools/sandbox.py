@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import resource
 import secrets
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "SHELL", "TMPDIR", "TZ"
 """What a program learns of its user's environment, besides PATH: no token is among these."""
 MARK = "XLAM_LOCAL_RUN"
 """The variable by which what a program has left running is found again."""
+PEEKS = hasattr(os, "waitid")
+"""Whether one can see that a program has ended before it is waited for; not on older Macs."""
 TICK = 0.05
 """Seconds between looks at a program that says nothing."""
 
@@ -96,7 +99,7 @@ class Running:
 
     def kill(self) -> None:
         """Kill its process group, while its number is surely its own."""
-        if self.process.returncode is None:
+        if self.process.returncode is None or not PEEKS:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -105,6 +108,7 @@ class Running:
         self.kill()
         self.process.wait()
         _sweep(self.mark)
+        LIVE.discard(self)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 with suppress(OSError):
@@ -112,14 +116,30 @@ class Running:
 
     def over(self) -> bool:
         """Whether it has ended. It is not waited for, so that its group keeps its number."""
+        if not PEEKS:
+            return self.process.poll() is not None
         if self.process.returncode is not None:
             return True
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.process.pid, how) is not None
 
 
-def run(command: Sequence[str], box: Box, stdin: bytes = b"") -> Finished:
+LIVE: set[Running] = set()
+"""What runs now: none of it outlives this process."""
+
+
+@atexit.register
+def _end_all() -> None:
+    for running in tuple(LIVE):
+        running.kill()
+
+
+def run(
+    command: Sequence[str], box: Box, stdin: bytes = b"", going: set[Running] | None = None
+) -> Finished:
     """Run a program to its end, or to its limits; nothing of it goes on running.
+
+    While it runs it is among those `going`, where somebody may kill it.
 
     Raises:
         ToolError: there is no such program or folder, or no sandbox of the level demanded.
@@ -128,10 +148,13 @@ def run(command: Sequence[str], box: Box, stdin: bytes = b"") -> Finished:
         given.write(stdin)
         given.seek(0)
         running = start(command, box, given, subprocess.PIPE, subprocess.PIPE)
+        going = set() if going is None else going
+        going.add(running)
         try:
             out, err, stopped = _heard(running, box.limits)
         finally:
             running.end()
+            going.discard(running)
     return Finished(_code(running.process.returncode, box), out, err, stopped)
 
 
@@ -167,7 +190,19 @@ def start(
         raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
     except ValueError as error:
         raise ToolError(f"{command[0]} cannot be started: {error}.") from error
-    return Running(process, mark)
+    running = Running(process, mark)
+    LIVE.add(running)
+    return running
+
+
+def stopper(going: Collection[Running]) -> Callable[[], None]:
+    """What kills all that is going on."""
+
+    def stop() -> None:
+        for running in tuple(going):
+            running.kill()
+
+    return stop
 
 
 def available(level: Sandbox) -> str:

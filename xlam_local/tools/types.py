@@ -10,6 +10,12 @@ from ..types import Tool
 
 BUILT_IN = "built-in"
 """The source of the tools that come with the program."""
+KEYS = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".git-credentials"),
+    *(".npmrc", ".pypirc", ".config/gcloud", ".config/gh", ".password-store", ".mozilla"),
+    *(".local/share/keyrings", ".cache/huggingface/token", "Library/Keychains"),
+)
+"""What holds keys and passwords in a home folder, for when that is the working folder."""
 Kind = Literal["built-in", "python", "command", "http", "mcp", "schemas"]
 """`schemas` are tools that the caller runs."""
 State = Literal["ready", "starting", "off", "failed", "not agreed"]
@@ -40,5 +46,6 @@ class Places:
 
     @property
     def closed(self) -> tuple[Path, ...]:
-        """What no tool reaches: the settings that hold the tools, and what was agreed to."""
-        return self.config, self.data, self.state
+        """What no tool reaches: the program's settings, what was agreed to, and keys."""
+        home = Path.home()
+        return self.config, self.data, self.state, *(home / name for name in KEYS)
