@@ -15,7 +15,7 @@ import pytest
 from tests.scripted import Scripted
 from xlam_local import prompt
 from xlam_local.cli.show import result_lines
-from xlam_local.errors import ToolError
+from xlam_local.errors import ToolError, UsageError
 from xlam_local.sanitize import printable
 from xlam_local.session import Session
 from xlam_local.tools import sandbox, web
@@ -400,6 +400,18 @@ def test_no_file_that_changed_after_it_was_agreed_to_runs(
     with Toolbox.open(places) as box:
         said = [run(tool) for tool in box.tools if tool.name == "f"]
     assert set(said) <= {"good"}
+
+
+def test_no_agreement_is_to_more_than_was_shown(places: Places) -> None:
+    path = places.config / "tools" / "mine.py"
+    path.write_text(PYTHON)
+    with Toolbox.open(places) as box:
+        shown = next(source for source in box.sources if source.name == "mine")
+        changed(path)
+        box.refresh()
+        with pytest.raises(UsageError, match="has changed since it was shown"):
+            box.agree("mine", shown.version)
+        assert "f" not in {tool.name for tool in box.tools}
 
 
 def test_no_agreement_is_written_by_a_tool(tools: dict[str, Tool], places: Places) -> None:

@@ -122,18 +122,18 @@ def agree(box: Toolbox, source: Source, trust: bool = False) -> None:
         UsageError: nobody can be asked, or the answer is no.
     """
     if trust:
-        box.agree(source.name)
+        box.agree(source.name, source.version)
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             f"The tools of {source.name!r} run code of their own, and nobody has agreed to that; "
             "--trust does."
         )
-    told = f"\n{source.name} has these tools:\n{source.detail}"
+    told = f"\n{source.place or source.name} has these tools:\n{source.detail}"
     click.echo(printable(told), err=True)
     if not click.confirm("May they run on this machine?", default=False, err=True):
         raise UsageError(f"The file of tools {source.name!r} was not agreed to.")
-    box.agree(source.name)
+    box.agree(source.name, source.version)
 
 
 def tell(box: Toolbox) -> None:

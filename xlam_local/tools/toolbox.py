@@ -111,17 +111,21 @@ class Toolbox:
             if not self.alone:
                 self._serve()
 
-    def agree(self, name: str) -> None:
+    def agree(self, name: str, version: str = "") -> None:
         """Agree, for good, to what is in the file, or of the server, called `name`.
 
+        With a `version`, only where that is what is there.
+
         Raises:
-            UsageError: there is neither.
+            UsageError: there is neither, or it has changed.
         """
         with self._lock:
             if self._servers is not None and name in self._servers.servers:
                 self._servers.agree(name)
                 return
             file = self._named(name)
+            if version not in ("", file.digest):
+                raise UsageError(f"{file.path} has changed since it was shown; look again.")
             self._agreed(file, lambda digest: self.agreements.add(digest, str(file.path)))
 
     def switch(self, name: str, on: bool) -> None:

@@ -50,6 +50,10 @@ class ToolFile:
 
     def read(self) -> None:
         """Read the file anew; nothing of it is run."""
+        self._read()
+        self.source = replace(self.source, place=str(self.path), version=self.digest)
+
+    def _read(self) -> None:
         self.close()
         self._stamp = stamp(self.path)
         try:
@@ -67,7 +71,8 @@ class ToolFile:
             return
         try:
             tools = FORMS[self.path.suffix].open(self)
-            self.source = Source(self.name, self.source.kind, "ready", sourced(tools, self.name))
+            ready = sourced(tools, self.name)
+            self.source = replace(self.source, state="ready", tools=ready, detail="")
         except ToolFileError as error:
             self._failed(error)
 
@@ -88,7 +93,7 @@ class ToolFile:
 
     def _failed(self, error: ToolFileError) -> None:
         detail = str(files.named(self.path, error))
-        self.source = self.told(self.source.kind, "failed", detail)
+        self.source = replace(self.source, state="failed", tools=(), detail=detail)
 
 
 def stamp(path: Path) -> Stamp | None:

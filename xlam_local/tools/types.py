@@ -31,6 +31,10 @@ class Source:
     tools: tuple[Tool, ...] = ()
     detail: str = ""
     """Why it failed, or what has to be agreed to, as a sentence."""
+    place: str = ""
+    """The file that it is, to read before one agrees."""
+    version: str = ""
+    """What its content is known by: who agrees says which they saw."""
 
 
 @dataclass(frozen=True, slots=True)

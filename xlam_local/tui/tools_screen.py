@@ -163,11 +163,11 @@ class ToolsScreen(Screen[None]):
         """Agree to what is in a file of tools."""
         if (row := self.chosen) is not None:
             self.tell("Reading the file …")
-            self.run_worker(lambda: self._agree(row[0].name), thread=True)
+            self.run_worker(lambda: self._agree(row[0]), thread=True)
 
-    def _agree(self, name: str) -> None:
+    def _agree(self, source: Source) -> None:
         try:
-            self.app.desk.tools.agree(name)
+            self.app.desk.tools.agree(source)
         except XlamError as error:
             self.app.call_from_thread(self.tell, str(error))
             return

@@ -46,9 +46,9 @@ class Toolset:
         """Offer a source or a tool, or no longer."""
         self._opened().switch(name, on)
 
-    def agree(self, name: str) -> None:
-        """Agree to what is in a file of tools."""
-        self._opened().agree(name)
+    def agree(self, source: Source) -> None:
+        """Agree to what is in a file of tools, as it was shown."""
+        self._opened().agree(source.name, source.version)
 
     def _opened(self) -> Toolbox:
         if self._box is None:
