@@ -69,7 +69,7 @@ class Session:
         self.engine = engine
         self.tools = tuple(tools)
         self.approve = approve
-        self.rules = rules if rules.keep else replace(rules, keep=_keeper())
+        self.rules = rules
         self.consent = own_consent(Path.cwd())
         """What runs, what is asked for, what is refused: by the user's own policy if not set."""
         self.keeper = keeper
@@ -91,7 +91,8 @@ class Session:
         tools = relevance.like(self.tools, f"{self.rules.choice} {text}", *self._costs())
         if without := [tool.name for tool in self.tools if tool not in tools]:
             yield Note(f"To leave room, these tools are not offered now: {', '.join(without)}.")
-        turn = agent.turn(self.messages, tools, self.engine, self._decide, self.rules)
+        rules = self.rules if self.rules.keep else replace(self.rules, keep=_keeper())
+        turn = agent.turn(self.messages, tools, self.engine, self._decide, rules)
         try:
             for event in turn:
                 match event:
