@@ -142,6 +142,11 @@ def test_a_flood_is_cut_and_told(tmp_path: Path) -> None:
         run(one({"command": ["yes"]}, tmp_path, box))
 
 
+def test_memory_is_what_the_file_says(tmp_path: Path) -> None:
+    made = one({"command": ["sh", "-c", "ulimit -v"], "memory": 0.5}, tmp_path)
+    assert run(made) == f"{1 << 19}\n"
+
+
 def test_what_is_not_utf_8_is_marked_and_what_is_binary_stays(tmp_path: Path) -> None:
     assert run(one({"command": ["printf", r"gr\374n"]}, tmp_path)) == "gr\ufffdn"
     assert run(one({"command": ["printf", r"\0\001"]}, tmp_path)) == b"\0\x01"
@@ -186,6 +191,7 @@ def test_a_sandbox_that_is_demanded_is_had_or_nothing_runs(tmp_path: Path) -> No
         ({"command": ["ls"], "sandbox": "best"}, "sandbox 'best' is none of none, limits"),
         ({"command": ["ls"], "network": "yes"}, "'network' is true or false"),
         ({"command": ["ls"], "seconds": 0}, "'seconds' is a number up to 3600"),
+        ({"command": ["ls"], "memory": "2G"}, "'memory' is a number of GiB"),
         ({"command": ["ls"], "output": "xml"}, "not 'text' or 'json'"),
         ({"command": ["ls"], "environment": ["A"]}, "'environment' is not a table"),
         ({"command": ["ls"], "parameters": []}, "parameters are not a table"),

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from xlam_local.errors import ToolError, ToolFileError
-from xlam_local.tools import tool
+from xlam_local.tools import builtin_web, tool
 from xlam_local.tools.outline import outline
 from xlam_local.tools.sandbox import Box
 from xlam_local.tools.worker import Code, Worker
@@ -207,7 +207,7 @@ def test_a_module_beside_a_file_is_not_run(tmp_path: Path) -> None:
 
 
 def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path) -> None:
-    text = FILE + "\nimport os\nos.abort()\nSANDBOX = 'isolated'\nNETWORK = True\n"
+    text = FILE + "\nimport os\nos.abort()\nSANDBOX = 'isolated'\nNETWORK = True\nMEMORY = 0.5\n"
     told = outline(text, tmp_path)
     assert [(one.name, one.effect) for one in told.functions][:3] == [
         ("add", Effect.READ),
@@ -216,7 +216,7 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path) -> None:
     ]
     assert told.functions[0].summary == "Add."
     assert told.environment == ("CITY_KEY",)
-    assert (told.sandbox, told.network) == (Sandbox.ISOLATED, True)
+    assert (told.sandbox, told.network, told.memory) == (Sandbox.ISOLATED, True, 1 << 29)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,7 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path) -> None:
         ("ENVIRONMENT = 'HOME'", "ENVIRONMENT at line 1 is not"),
         ("ENVIRONMENT = names()", "ENVIRONMENT at line 1 is not"),
         ("x = '\0'", "is not Python"),
+        ("MEMORY = 'all'", "MEMORY at line 1 is not a number of GiB"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, text: str, told: str) -> None:
@@ -360,3 +361,14 @@ os._exit(0)
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the worker lives on")
+
+
+def test_a_module_of_a_package_runs_as_it_was_agreed_to(tmp_path: Path) -> None:
+    module = builtin_web
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    worker = Worker(Code("builtin_web.py", text, module.__name__, "fetch_page"), Box(tmp_path))
+    assert [made.name for made in worker.tools()] == ["fetch_page"]
+    worker.close()
+    other = Code("builtin_web.py", text + "#", module.__name__)
+    with pytest.raises(ToolFileError, match="has changed since it was agreed to"):
+        Worker(other, Box(tmp_path)).tools()

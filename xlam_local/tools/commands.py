@@ -14,7 +14,7 @@ from ..types import Sandbox, Tool
 from . import sandbox
 from .blanks import blanks, check, filled, values, with_variables, words
 from .paths import Folder
-from .sandbox import Box, Finished, Running
+from .sandbox import Box, Finished, Running, gibibytes
 
 SHOWN = 4_000
 """How many characters a failed program's words are told with."""
@@ -182,6 +182,11 @@ def _box(item: Mapping[str, Any], tool: Tool, box: Box) -> Box:
         raise ToolFileError("'network' is true or false.")
     folder = box.folder / Path(_text(item, "folder") or ".").expanduser()
     limits = replace(box.limits, seconds=tool.seconds, cpu_seconds=int(tool.seconds) + 1)
+    if "memory" in item:
+        try:
+            limits = replace(limits, memory=gibibytes(item["memory"]))
+        except TypeError as error:
+            raise ToolFileError("'memory' is a number of GiB.") from error
     return replace(box, level=level, network=network, folder=folder, limits=limits)
 
 

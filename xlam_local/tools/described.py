@@ -14,7 +14,9 @@ from .sandbox import Box
 from .types import Kind
 
 COMMON = {"name", "description", "parameters", "effect", "seconds"}
-OF_COMMAND = {"command", "folder", "environment", "stdin", "output", "sandbox", "network"}
+OF_COMMAND = {
+    *("command", "folder", "environment", "stdin", "output", "sandbox", "network", "memory")
+}
 KINDS: Mapping[str, Callable[[Mapping[str, Any], Tool, Box], Tool]] = {
     "command": command,
     "http": http,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ToolFileError
 from ..types import Effect, Sandbox
+from .sandbox import Limits, gibibytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Outline:
     network: bool = False
     environment: tuple[str, ...] = ()
     """The variables of the user's environment that it wants to see."""
+    memory: int = Limits().memory
+    """Bytes of address space that it may use."""
 
 
 def outline(text: str, path: Path) -> Outline:
@@ -68,7 +71,7 @@ def _effect(decorator: ast.expr) -> Effect | None:
 
 
 def _settings(tree: ast.Module, path: Path) -> dict[str, Any]:
-    """SANDBOX, NETWORK and ENVIRONMENT, where the file sets them to plain values."""
+    """SANDBOX, NETWORK, ENVIRONMENT and MEMORY, where the file sets them to plain values."""
     found: dict[str, Any] = {}
     for node in tree.body:
         match node:
@@ -94,9 +97,15 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-SETTINGS = {"SANDBOX": Sandbox, "NETWORK": _flag, "ENVIRONMENT": _names}
+SETTINGS: Mapping[str, Callable[[Any], object]] = {
+    "SANDBOX": Sandbox,
+    "NETWORK": _flag,
+    "ENVIRONMENT": _names,
+    "MEMORY": gibibytes,
+}
 KINDS = {
     "SANDBOX": '"none", "limits" or "isolated"',
     "NETWORK": "True or False",
     "ENVIRONMENT": "a list of names of variables",
+    "MEMORY": "a number of GiB",
 }

@@ -50,6 +50,17 @@ class Limits:
     """Bytes that it may say; one that says more is ended."""
 
 
+def gibibytes(said: object) -> int:
+    """A number of GiB, as somebody wrote it, in bytes.
+
+    Raises:
+        TypeError: it is not such a number.
+    """
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or not 0 < said < 1 << 20:
+        raise TypeError
+    return int(said * (1 << 30))
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """Where and how a program runs."""

@@ -120,7 +120,10 @@ def _open_python(file: ToolFile) -> tuple[Tool, ...]:
     told = outline(text, file.path)
     own = {name: os.environ[name] for name in told.environment if name in os.environ}
     own = {name: value for name, value in own.items() if name not in clean_environment({})}
-    box = replace(file.box, level=told.sandbox, network=told.network, environment=own)
+    limits = replace(file.box.limits, memory=told.memory)
+    box = replace(
+        file.box, level=told.sandbox, network=told.network, environment=own, limits=limits
+    )
     module, _, attribute = file.entry.partition(":")
     return file.work(Worker(Code(str(file.path), text, module, attribute), box)).tools()
 
