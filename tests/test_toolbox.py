@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import entry, written
 from xlam_local.errors import ToolError, ToolFileError, UsageError
 from xlam_local.tools import packages
 from xlam_local.tools.builtin import OFF
@@ -257,3 +258,24 @@ def test_the_settings_are_closed_to_tools(tmp_path: Path) -> None:
             with pytest.raises(ToolError, match="is closed to tools"):
                 call(box, "write_file", path=path, text="x")
     assert not list((tmp_path / "config").iterdir())
+
+
+def test_servers_are_looked_at_agreed_to_and_called(places: Places) -> None:
+    written(places.config, one=entry())
+    with Toolbox.open(places) as box:
+        assert place(box, "one").state == "not agreed"
+        with pytest.raises(UsageError, match="look at its tools, then agree"):
+            box.agree("one")
+        assert "echo" in place(box, "one").detail
+        box.agree("one")
+        assert call(box, "echo", text="hi") == "hi"
+        box.switch("one", False)
+        assert "echo" not in names(box)
+        box.switch("one", True)
+        (places.config / "mcp.json").unlink()
+        box.refresh()
+        assert "echo" not in names(box)
+    written(places.config, one=entry())
+    with Toolbox.open(places) as box:
+        assert "echo" in names(box)
+        assert call(box, "echo", text="hi") == "hi"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import entry, written
 from xlam_local.cli import run_command
 from xlam_local.tools import tool
 from xlam_local.tools.lint import faults
@@ -164,6 +165,16 @@ def test_a_file_that_cannot_be_used_is_not_added(  # type: ignore[no-untyped-def
     done = run("add", str(tmp_path / "broken.py"), "--trust")
     assert (done.code, "ZeroDivisionError" in done.err) == (2, True)
     assert not (own_folders / "config" / "tools" / "broken.py").exists()
+
+
+def test_a_server_is_shown_and_agreed_to(run, own_folders: Path) -> None:  # type: ignore[no-untyped-def]
+    (own_folders / "config").mkdir(parents=True)
+    written(own_folders / "config", one=entry(), broken={"command": "no-such-program"})
+    assert "one (mcp): not agreed" in run("list").err
+    assert run("agree", "one").code == 2
+    assert run("agree", "broken", "--trust").code == 2
+    assert run("agree", "one", "--trust").code == 0
+    assert run("test", "echo", '{"text": "hi"}').out == "hi\n"
 
 
 def test_tools_are_switched(run) -> None:  # type: ignore[no-untyped-def]

@@ -18,9 +18,6 @@ from ..types import Tool
 if TYPE_CHECKING:
     from ..tools import Places, Source, Toolbox
 
-SERVER_SECONDS = 30.0
-"""How long is waited for servers to start."""
-
 
 @dataclass(frozen=True, slots=True)
 class How:
@@ -49,7 +46,6 @@ def open_box(
     box = Toolbox.open(places(folder), named, trust)
     try:
         settle(box, runs=_any if how.runs else _python)
-        box.wait(SERVER_SECONDS)
         if not how.quiet:
             tell(box)
     except BaseException:
@@ -121,6 +117,11 @@ def agree(box: Toolbox, source: Source, trust: bool = False) -> None:
     Raises:
         UsageError: nobody can be asked, or the answer is no.
     """
+    if source.kind == "mcp":
+        box.look(source.name)
+        source = next(one for one in box.sources if one.name == source.name)
+        if source.state != "not agreed":
+            raise UsageError(f"{source.name}: {source.detail or source.state}")
     if trust:
         box.agree(source.name, source.version)
         return

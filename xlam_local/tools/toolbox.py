@@ -56,7 +56,7 @@ class Toolbox:
         """The toolbox of a working folder; where it is `trusted`, the files named are agreed to.
 
         A file that cannot be used does not keep the others from it: its source says why. MCP
-        servers start in the background.
+        servers start when their tools are called, or looked at to be agreed to.
         """
         box = cls(places, tuple(named), alone)
         box.refresh()
@@ -86,10 +86,12 @@ class Toolbox:
         names = self._own()
         return tuple(source for source in self.sources if source.name in names)
 
-    def wait(self, seconds: float) -> None:
-        """Wait for the MCP servers that are starting, at most so long."""
-        if self._servers is not None:
-            self._servers.wait(seconds)
+    def look(self, name: str, seconds: float = 60.0) -> None:
+        """Start the MCP server called `name`, if it is one, so that its source tells its tools."""
+        if (servers := self._servers) is not None and name in servers.servers:
+            servers.start([name])
+            servers.wait(seconds)
+            servers.changes(name)
 
     def refresh(self) -> None:
         """Notice files that are new, changed or gone, and packages that offer tools."""
@@ -117,12 +119,15 @@ class Toolbox:
         With a `version`, only where that is what is there.
 
         Raises:
-            UsageError: there is neither, or it has changed.
+            UsageError: there is neither, it has changed, or nobody can have seen its tools yet.
         """
+        if (servers := self._servers) is not None and name in servers.servers:
+            if servers.servers[name].listed is None:
+                self.look(name)
+                raise UsageError(f"{name} has been started; look at its tools, then agree.")
+            servers.agree(name)
+            return
         with self._lock:
-            if self._servers is not None and name in self._servers.servers:
-                self._servers.agree(name)
-                return
             file = self._named(name)
             if version not in ("", file.digest):
                 raise UsageError(f"{file.path} has changed since it was shown; look again.")
@@ -141,8 +146,6 @@ class Toolbox:
             if name not in known:
                 raise UsageError(f"There is no tool or source {name!r}.")
             self.switches.set(name, on)
-            if on and self._servers is not None and name in self._servers.servers:
-                self._servers.start([name])
 
     def close(self) -> None:
         """End what runs for the tools."""
@@ -222,7 +225,6 @@ class Toolbox:
             from .mcp import Servers
 
             self._servers = Servers.open(path, self.places.state, self.places.data)
-            self._servers.start(filter(self.switches.offers, self._servers.servers))
 
 
 def offered(sources: Sequence[Source], own: frozenset[str], switches: Switches) -> Iterator[Tool]:
