@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from xlam_local import config
 from xlam_local.agent import Engine
+from xlam_local.fit import Machine
 from xlam_local.tui.app import XlamApp
 from xlam_local.tui.desk import Desk
 from xlam_local.tui.toolset import Toolset
@@ -37,10 +38,11 @@ def app_opening(
 ) -> XlamApp:
     """The app with another way to open a model."""
     places = config.folders()
+    here = Machine("A laptop", 16 << 30, 12 << 30, 4)
     settings = config.load(places.config / "config.toml")
-    where = folder or places.data.parent / "notes"
-    where.mkdir(parents=True, exist_ok=True)
-    return XlamApp(Desk(places, settings, where, opening, Toolset(tools), ephemeral=ephemeral))
+    where = folder or Path("/notes")
+    desk = Desk(places, settings, where, opening, Toolset(tools), lambda: here, None, ephemeral)
+    return XlamApp(desk)
 
 
 async def wait_until(pilot: App, condition: Callable[[], object]) -> None:

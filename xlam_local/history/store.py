@@ -144,7 +144,7 @@ class History:
                     conversation.place += 1
                 database.execute(
                     "UPDATE conversation SET changed = ?, model = ?, folder = ? WHERE id = ?",
-                    (now, conversation.model, conversation.folder, conversation.id),
+                    (now, _whole(conversation.model), _whole(conversation.folder), conversation.id),
                 )
                 database.execute("DELETE FROM piece WHERE conversation = ?", (conversation.id,))
         except BaseException:
@@ -156,7 +156,7 @@ class History:
         with self._writing() as database:
             database.execute(
                 "INSERT INTO piece (conversation, text) VALUES (?, ?)",
-                (id, text.encode("utf-8", "replace").decode()),
+                (id, _whole(text)),
             )
 
     def cut(self, id: int, place: int) -> None:
@@ -261,7 +261,12 @@ def title_of(messages: Sequence[Message]) -> str:
 def _line(text: str) -> str:
     """The first line of a text that has one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0].encode("utf-8", "replace").decode() if lines else UNTITLED
+    return _whole(lines[0]) if lines else UNTITLED
+
+
+def _whole(text: str) -> str:
+    """The text without lone halves of surrogate pairs, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _query(words: str) -> str:

@@ -10,6 +10,7 @@ from ..config import Config, Folders
 
 if TYPE_CHECKING:
     from ..agent import Engine
+    from ..fit import Machine
     from ..tools import Toolbox
     from ..types import Loading, Note
 
@@ -32,5 +33,11 @@ def run(model: str | None, settings: Config, folders: Folders, ephemeral: bool =
 
         return Toolbox.open(Places(folders.config, folders.data, folders.state, folder))
 
-    desk = Desk(folders, settings, folder, opening, Toolset(open=toolbox), model, ephemeral)
+    def measured() -> Machine:
+        from .. import machine
+
+        return machine.measure(machine.backends() if machine.offloads() else ())
+
+    tools = Toolset(open=toolbox)
+    desk = Desk(folders, settings, folder, opening, tools, measured, model, ephemeral)
     XlamApp(desk).run()

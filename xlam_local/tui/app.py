@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 
@@ -14,10 +16,9 @@ from ..errors import ModelMissing, XlamError
 from ..sanitize import printable
 from ..types import Loading, Note, Tool
 from . import clipboard, doings, vitals
-from .chat import ChatScreen
+from .chat import SMALLEST, ChatScreen
 from .commands import COMMANDS
 from .desk import Desk
-from .download import Download
 from .job import Job
 from .keys import keymap
 from .status import Panel
@@ -25,6 +26,7 @@ from .status import Panel
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+    from .download import Download
     from .turn import Turn
 
 LOOKS = 20
@@ -81,6 +83,8 @@ class XlamApp(App[None]):
 
     def begin(self) -> None:
         """Open the history and load the model, once the screen is there."""
+        # A full collection goes through all that was imported, for a tenth of a second.
+        gc.freeze()
         self.run_worker(self._open_history, thread=True)
         self.load(self.desk.model)
 
@@ -210,6 +214,8 @@ class XlamApp(App[None]):
 
     def download(self, name: str) -> Download:
         """Fetch a model in the background."""
+        from .download import Download
+
         for one in self.downloads:
             if one.name == name:
                 one.resume()
@@ -281,11 +287,34 @@ class XlamApp(App[None]):
         self.run_command(name)
 
     def run_command(self, name: str, argument: str = "") -> None:
-        """Do what is said after a slash."""
+        """Do what is said after a slash; other screens are put away first."""
+        self.put_away()
+        if self.too_small and name != "quit":
+            return
         try:
             doings.DOINGS[name](self, argument)
         except XlamError as error:
             self.notify(printable(str(error)), severity="error", markup=False, timeout=10)
+
+    @property
+    def too_small(self) -> bool:
+        """Whether the terminal has no room for more than a word about that."""
+        return self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
+
+    def put_away(self) -> None:
+        """Close what stands over the conversation."""
+        while self.screen is not self.chat and len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay nothing out in a terminal without room, where lists of no width break."""
+        if event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]:
+            self.put_away()
+
+    def action_command_palette(self) -> None:
+        """Offer all commands."""
+        if not self.too_small:
+            super().action_command_palette()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the palette offers."""

@@ -94,8 +94,7 @@ class ChatScreen(Screen[None]):
     def on_resize(self) -> None:
         """Say where the terminal is too small."""
         width, height = self.app.size
-        small = width < SMALLEST[0] or height < SMALLEST[1]
-        self.set_class(small, "-small")
+        self.set_class(self.app.too_small, "-small")
         told = f"{width} by {height} is too small; {SMALLEST[0]} by {SMALLEST[1]} will do."
         self.query_one("#small", Static).update(told)
         self.tell()

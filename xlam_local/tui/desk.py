@@ -16,6 +16,7 @@ from ..types import Event, Loading, Message, Note, Result, System, User
 
 if TYPE_CHECKING:
     from ..agent import Engine, Rules
+    from ..fit import Machine
     from ..history import Conversation, History, Summary
     from ..models import Store
     from ..session import Session
@@ -35,6 +36,8 @@ class Desk:
     opening: Opening
     """Loads the model of that name, or the user's own choice."""
     tools: Toolset
+    machine: Callable[[], Machine]
+    """Measures this machine; that takes a while."""
     model: str | None = None
     ephemeral: bool = False
     """Whether nothing of the conversation is written down."""

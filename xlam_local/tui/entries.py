@@ -232,7 +232,7 @@ class Card(Entry):
         told = Text(f"{mark} {clean(self.name)}", style + BOLD, overflow="ellipsis", no_wrap=True)
         details = [self.tool.effect.value, *_held(self.tool)] if self.tool else []
         details.append(STATES[self.state])
-        if self.seconds >= 0.05 and self.state not in ("writing", "waiting"):
+        if self.seconds >= 0.5 and self.state not in ("writing", "waiting"):
             details.append(f"{self.seconds:.1f} s")
         told.append(f"  {' · '.join(details)}", pen.styles["muted"])
         return pen.draw(told, width)

@@ -104,7 +104,8 @@ class HistoryScreen(Screen[int | None]):
                 seen.add(summary.id)
                 self.numbers.append(summary.id)
                 listed.add_option(Option(_line(summary, excerpt)))
-        self.tell(f"{len(self.numbers):,} conversations" if found else "Nothing is found.")
+        many = "conversation" if len(self.numbers) == 1 else "conversations"
+        self.tell(f"{len(self.numbers):,} {many}" if found else "Nothing is found.")
         if self.numbers:
             listed.highlighted = 0
 

@@ -74,7 +74,7 @@ class ModelsScreen(Screen[str | None]):
             if self.machine is None:
                 found = shelf.rows(desk.store, None, desk.settings.context)
                 self.app.call_from_thread(self.fill, found)
-            self.machine = shelf.machine_here()
+            self.machine = desk.machine()
             found = shelf.rows(desk.store, self.machine, desk.settings.context)
             self.app.call_from_thread(self.fill, found)
         except XlamError as error:

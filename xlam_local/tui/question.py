@@ -30,8 +30,8 @@ ANSWERS: dict[str, Decision] = {
     "tool-kept": Always(keep=True),
 }
 KEYS = (
-    "[b]n[/] no · [b]r[/] no, because … · [b]y[/] once · [b]c[/] always this call · "
-    "[b]t[/] always this tool · [b]C[/] [b]T[/] for good"
+    "[b]n[/] no · [b]r[/] no, because … · [b]y[/] once · [b]c[/] this call · "
+    "[b]t[/] this tool · [b]C[/] [b]T[/] for good"
 )
 
 

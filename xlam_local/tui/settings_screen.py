@@ -51,8 +51,7 @@ class SettingsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the settings."""
-        path = self.app.desk.folders.config / "config.toml"
-        yield Static(f"Settings · Enter keeps a change in {clean(str(path))}", classes="head")
+        yield Static("Settings · Enter keeps a change in config.toml", classes="head")
         with VerticalScroll():
             for field in fields(Config):
                 with Horizontal(classes="setting"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import fit, machine
+from .. import fit
 from ..errors import OutOfMemory, XlamError
 from ..fit import Machine, Plan, Weights, Wish, gib
 from ..models import Installed, Store, amount, catalog, installed
@@ -29,11 +29,6 @@ class Row:
     here: Installed | None = None
     model: Model | None = None
     recommended: bool = False
-
-
-def machine_here() -> Machine:
-    """This machine, with the GPUs that llama.cpp can use; takes a while."""
-    return machine.measure(machine.backends() if machine.offloads() else ())
 
 
 def rows(store: Store, here: Machine | None, context: int) -> list[Row]:
