@@ -329,7 +329,18 @@ def test_entries_of_the_user_stand_in_the_catalog(store: Store) -> None:
         '[mine]\nrepo = "me/mine-gguf"\nfile = "mine-{q}.gguf"\nquantizations = ["Q8_0"]\n'
     )
     path = put(store, "me/mine-gguf", "mine-Q8_0.gguf")
-    assert models.find("mine:Q8_0", store) == path
+    assert models.find("mine:Q8_0", store) == models.find("mine", store) == path
+    with pytest.raises(ModelMissing, match="no quantization Q4_K_M; there are: Q8_0"):
+        models.find("mine:Q4_K_M", store)
+
+
+@pytest.mark.parametrize(
+    ("listed", "usual"),
+    [(["q8_0", "q4_k_m"], "q4_k_m"), (["Q8_0", "F16"], "Q8_0"), ([], "Q4_K_M")],
+)
+def test_the_usual_quantization_is_one_that_there_is(listed: list[str], usual: str) -> None:
+    model = catalog.Model("mine", "", 0.0, (), files={q: catalog.File() for q in listed})
+    assert model.usual == usual
 
 
 @pytest.mark.parametrize(

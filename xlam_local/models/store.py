@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import ModelMissing, XlamError
 from . import cache, catalog, names
-from .catalog import DEFAULT_QUANTIZATION, Model
+from .catalog import Model
 from .types import LOCAL_OWNER, Installed, Store
 
 PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
@@ -179,7 +179,7 @@ def _merit(model: Installed) -> tuple[bool, bool, int]:
 
 
 def _catalogued(model: Model, quantization: str | None, here: Sequence[Installed]) -> Installed:
-    full = f"{model.name}:{quantization or DEFAULT_QUANTIZATION}"
+    full = f"{model.name}:{quantization or model.usual}"
     wanted = model.name if model.package else full
     mine = [one for one in here if one.name.partition(":")[0] == model.name and one.whole]
     exact = [one for one in mine if one.name == wanted]
