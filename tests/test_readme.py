@@ -12,6 +12,7 @@ import pytest
 from xlam_local import models
 from xlam_local.cli import COMMANDS, xlam_local
 from xlam_local.errors import XlamError
+from xlam_local.models import catalog
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +61,14 @@ def test_its_tree_is_the_tree() -> None:
 def test_its_pictures_are_there() -> None:
     for picture in re.findall(r"\]\((assets/[^)]+)\)", README):
         assert (ROOT / picture).is_file()
+
+
+def test_the_models_of_its_example_are_in_the_catalog(tmp_path: Path) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (entry,) = (block for block in blocks if "quantizations" in block)
+    (tmp_path / "models.toml").write_text(entry, encoding="utf-8")
+    added = catalog.load(tmp_path)[-1]
+    assert added.file("q8_0") == "qwen2.5-coder-1.5b-instruct-q8_0.gguf"
 
 
 @pytest.mark.model
