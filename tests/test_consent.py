@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from xlam_local.consent import Consent, load
+from xlam_local.consent import Consent, load, remember
 from xlam_local.errors import ToolError, UsageError
+from xlam_local.policy import Allowance
 from xlam_local.session import Session
 from xlam_local.types import (
     Always,
@@ -216,3 +217,33 @@ def test_a_session_holds_the_users_own_policy(own_folders: Path) -> None:
     session = Session(Scripted(save(path="x"), ["Done."]), [SAVE], User(Once()))
     session.ask("Go.")
     assert any(isinstance(message, Result) and message.refused for message in session.messages)
+
+
+def test_a_policy_that_changes_holds_at_the_next_call(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    consent = Consent.open(path, tmp_path)
+    user = User(Once())
+    play(consent, user, save(path="x"), tools=(SAVE,))
+    path.write_text('[[rule]]\ndecision = "allow"')
+    play(consent, user, save(path="x"), tools=(SAVE,))
+    path.write_text('[[rule]]\ndecision = "all"')
+    for _ in range(2):
+        (result,) = play(consent, user, save(path="x"), tools=(SAVE,))
+        assert result.refused
+        assert "Rule 1: decision is allow" in result.output
+    path.unlink()
+    user.answers.append(No())
+    play(consent, user, save(path="x"), tools=(SAVE,))
+    assert len(user.asked) == 2
+
+
+def test_an_answer_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    path = tmp_path / "nowhere" / "policy.toml"
+    user = User(Always(keep=True))
+    (result,) = play(Consent.open(path, tmp_path), user, save(path="x"), tools=(SAVE,))
+    assert result.refused
+    assert "It could not be allowed for good." in result.output
+    assert "cannot be written" in result.output
+    with pytest.raises(UsageError, match="cannot be read"):
+        remember(tmp_path, Allowance("f"))

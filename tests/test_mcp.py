@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from xlam_local.errors import ToolError, ToolFileError, UsageError
+from xlam_local.session import Session
 from xlam_local.tools.mcp import Servers
 from xlam_local.tools.mcp.entries import entry as read
 from xlam_local.tools.mcp.entries import filled
-from xlam_local.types import Effect
+from xlam_local.types import Effect, Once, Result, Tick
 
+from .scripted import Scripted
 from .servers import call, entry, opened, running, source, tool, written
 
 ROOT = Path(__file__).parent.parent
@@ -372,3 +374,31 @@ def test_an_agreement_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_mcp_is_imported_when_a_server_is_started() -> None:
     code = "import sys, xlam_local.tools.mcp; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# In a turn
+
+
+def test_leaving_a_turn_cancels_the_call_that_runs(tmp_path: Path) -> None:
+    heard = tmp_path / "heard"
+    with running(tmp_path, "good", str(heard)) as servers:
+        calls = [json.dumps([{"name": "wait", "arguments": {"text": "x"}}])]
+        session = Session(Scripted(calls), [tool(servers, "wait")], lambda question: Once())
+        events = session.send("Go.")
+        for event in events:
+            if isinstance(event, Tick) and '"tools/call"' in heard.read_text():
+                break
+        events.close()
+        until(lambda: "notifications/cancelled" in heard.read_text())
+        assert isinstance(session.messages[-1], Result)
+        assert "cancelled" in session.messages[-1].output
+
+
+def test_a_server_that_dies_in_a_turn_costs_one_call(tmp_path: Path) -> None:
+    with running(tmp_path, "die") as servers:
+        calls = [json.dumps([{"name": "echo", "arguments": {"text": "x"}}])]
+        session = Session(Scripted(calls, ["It died."]), [tool(servers)], lambda question: Once())
+        assert session.ask("Go.") == "It died."
+        (result,) = (one for one in session.messages if isinstance(one, Result))
+        assert not result.ok
+        assert "It ended with exit code 3" in result.output

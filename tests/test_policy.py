@@ -21,6 +21,7 @@ from xlam_local.policy import (
     allowance,
     judge,
     parse,
+    places,
     remember,
     taint,
 )
@@ -326,3 +327,58 @@ def test_a_bad_policy_is_a_sentence_that_names_the_rule(text: str, told: str) ->
 
 def test_an_empty_policy_is_one() -> None:
     assert parse("") == Policy()
+
+
+@pytest.mark.parametrize(
+    ("rule", "used", "expected"),
+    [
+        ('decision = "allow"\neffect = "read"', WRITE, Asks),
+        ('decision = "deny"\neffect = "network"', WRITE, Asks),
+        ('decision = "deny"\neffect = "network"', READ, Allow),
+        ('decision = "deny"\neffect = "network"', SERVER, Asks),
+        ('decision = "allow"\nsource = "mcp: *"\neffect = "read"', SERVER, Asks),
+        ('decision = "allow"\nsource = "mcp: *"\neffect = "execute"', SERVER, Allow),
+    ],
+)
+def test_a_rule_may_be_for_what_a_tool_can_do(rule: str, used: Tool, expected: type) -> None:
+    assert isinstance(verdict(f"[[rule]]\n{rule}", used, {"path": "a"}), expected)
+
+
+@pytest.mark.parametrize("pattern", ["*", "https://x.org/a", "https://x.org/*", "https://*.x.org/a"])
+def test_a_pattern_may_be_a_url(pattern: str) -> None:
+    text = f'[[rule]]\ndecision = "allow"\narguments = {{url = "{pattern}"}}'
+    fits = pattern != "https://*.x.org/a"
+    assert isinstance(verdict(text, FETCH, {"url": "https://x.org/a"}), Allow if fits else Asks)
+
+
+def test_a_pattern_that_denies_looks_at_every_depth() -> None:
+    text = '[[rule]]\ndecision = "allow"\n[[rule]]\ndecision = "deny"\narguments = {data = "*key*"}'
+    for data in ({"a": [{"my_KEY": 1}]}, [["a key"]], {"x": "keys"}):
+        assert isinstance(verdict(text, WRITE, {"data": data}), Deny)
+    assert verdict(text, WRITE, {"data": [1, {"a": None}]}) == Allow()
+
+
+def test_what_is_no_text_is_no_path() -> None:
+    assert verdict("", READ, {"path": 5, "files": [None, True]}) == Allow()
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("1.2.3.4.5", "1.2.3.4.5"),
+        ("256.1.1.1", "256.1.1.1"),
+        ("99999999999", "99999999999"),
+        ("0x7f.1", "127.0.0.1"),
+        ("09.1", "9.0.0.1"),
+        ("x" * 70, "x" * 70),
+        ("B\u00dcCHER.example.", "xn--bcher-kva.example"),
+    ],
+)
+def test_a_host_has_one_spelling(said: str, name: str) -> None:
+    assert places.canonical(said) == name
+
+
+def test_what_is_no_url_is_no_host() -> None:
+    assert not places.host("http://[::").sure
+    assert not places.hosted("10.0.0.0/8", places.host("example.org"))
+    assert places.hosted("*", places.host("example.org"))

@@ -28,6 +28,7 @@ class Consent:
         """Where answers are kept for good; nowhere when not set."""
         self.allowed: list[Allowance] = []
         """What is allowed until the session ends."""
+        self._stamp = _stamp(path)
 
     @classmethod
     def open(cls, path: Path, folder: Path) -> Consent:
@@ -46,8 +47,7 @@ class Consent:
         self, tool: Tool, call: ToolCall, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> policy.Verdict:
         """What the policy says of a call in a conversation."""
-        state = self._state(messages, tools)
-        return policy.judge(self.policy, tool, call, state)
+        return self._judge(tool, call, self._state(messages, tools))
 
     def decide(
         self,
@@ -59,13 +59,23 @@ class Consent:
         """Decide on a call; `ask` is asked where the policy does not know."""
         tool, call = question
         state = self._state(messages, tools)
-        match policy.judge(self.policy, tool, call, state):
+        match self._judge(tool, call, state):
             case Deny(why):
                 return No(why)
             case Asks(why, tainted):
                 return self._asked(tool, call, state, Asks(why, tainted), ask)
             case _:
                 return Once()
+
+    def _judge(self, tool: Tool, call: ToolCall, state: State) -> policy.Verdict:
+        """What the policy says, as it is in its file now; one that is broken denies."""
+        if self.path is not None and (now := _stamp(self.path)) != self._stamp:
+            try:
+                self.policy = load(self.path)
+            except UsageError as error:
+                return Deny(str(error))
+            self._stamp = now
+        return policy.judge(self.policy, tool, call, state)
 
     def _asked(self, tool: Tool, call: ToolCall, state: State, asks: Asks, ask: Ask) -> Decision:
         # What is shown is a copy: nothing that is asked can change what runs.
@@ -83,7 +93,10 @@ class Consent:
                 if decision.exact
                 else policy.allowance(tool, call, state, False, asks.tainted)
             )
-            self._keep(kept, decision.keep)
+            try:
+                self._keep(kept, decision.keep)
+            except XlamError as error:
+                return No(f"It could not be allowed for good. {error}")
         return decision
 
     def _keep(self, allowance: Allowance, for_good: bool) -> None:
@@ -105,6 +118,15 @@ def real(path: Path) -> Path | None:
         return None
 
 
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    """What tells that a file has changed."""
+    try:
+        found = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size) if found is not None else None
+
+
 def load(path: Path) -> Policy:
     """The policy in a file; an empty one where there is no file.
 
@@ -119,13 +141,15 @@ def load(path: Path) -> Policy:
 
 def remember(path: Path, allowance: Allowance) -> None:
     """Write an allowance into the policy at `path`, whole or not at all."""
-    text = policy.remember(_text(path), allowance)
     try:
+        text = policy.remember(_text(path), allowance)
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = path.resolve()
         fresh = whole.with_name(f".{whole.name}.{os.getpid()}")
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(whole)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     except OSError as error:
         raise XlamError(f"{path} cannot be written: {error.strerror}.") from error
 

@@ -105,13 +105,11 @@ def _ruled(
         if fit == "maybe":
             told = f"{because}: it cannot be told from its arguments whether this call is meant."
             return Asks(told), rule
-        match rule.decision:
-            case "allow":
-                return Allow(), rule
-            case "ask":
-                return Asks(rule.why or does(tool, reached, state)), rule
-            case "deny":
-                return Deny(rule.why or f"{because} denies it."), rule
+        if rule.decision == "allow":
+            return Allow(), rule
+        if rule.decision == "ask":
+            return Asks(rule.why or does(tool, reached, state)), rule
+        return Deny(rule.why or f"{because} denies it."), rule
     return _default(tool, reached, state), None
 
 
