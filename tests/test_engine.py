@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from xlam_local.engine import Settings
 from xlam_local.engine.drafts import Costs, lookup
 from xlam_local.engine.local import Engine
 from xlam_local.engine.sampling import choose, penalized
-from xlam_local.errors import GrammarError, ModelError, ModelMissing, OutOfMemory, PromptError
+from xlam_local.errors import GrammarError, ModelError, ModelMissing, PromptError
 from xlam_local.types import Answer, End, Piece, Prefill, Prompt, Sampling, Tool, User
 
 from .tiny import tiny, write
@@ -337,6 +340,18 @@ def test_a_kv_type_that_the_model_cannot_have_is_an_error_with_the_way_out(
 
 def test_a_context_larger_than_memory_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "long.gguf"
-    write(path, "llama", "long", context=1 << 30)
-    with pytest.raises(OutOfMemory, match=r"A context of \d+ tokens"):
-        Engine.load(path, Settings(context=1 << 30, threads=1))
+    write(path, "llama", "long", context=1 << 23)
+    script = f"""
+import resource
+from pathlib import Path
+from xlam_local.engine import Settings
+from xlam_local.engine.local import Engine
+from xlam_local.errors import OutOfMemory
+resource.setrlimit(resource.RLIMIT_AS, ({2 << 30}, {2 << 30}))
+try:
+    Engine.load(Path({str(path)!r}), Settings(context=1 << 23, threads=1))
+except OutOfMemory as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert re.match(rb"A context of 8388608 tokens, KV in f16, cannot be made", told.stdout)

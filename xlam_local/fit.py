@@ -14,8 +14,14 @@ KvType = Literal["f16", "q8_0", "q4_0"]
 KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Bytes of one number in the KV cache."""
 
-BATCH = 512
-"""Tokens that go through the model together while it reads a prompt."""
+BLOCK = 32
+"""Numbers that a quantized KV cache keeps together; a head has to be a multiple."""
+GPU_BATCH = 512
+CPU_BATCHES = (128, 64, 32)
+"""Tokens that go through the model together while it reads a prompt; on a processor, more of them
+are no faster, and each takes room for its attention to all the context."""
+SCORES = 24 * MIB
+"""What that room may be, if the batch can be made small enough."""
 PROGRAM = 70 * MIB
 """What Python and llama.cpp take before a model is loaded."""
 VOCABULARY_ENTRY = 330
@@ -180,12 +186,13 @@ def plans(weights: Weights, machine: Machine, wish: Wish) -> Iterator[Plan]:
         if layers < first.gpu_layers:
             yield _plan(weights, machine, wanted, layers, f"{layers} layers on the GPU")
     kv = wanted.kv
-    if kv == "f16":
+    if kv == "f16" and weights.shape.head % BLOCK == 0:
         kv = "q8_0"
         yield _offloaded(weights, machine, replace(wanted, kv=kv), "KV cache in q8_0")
     context = wanted.context // 2
     while context >= SMALLEST_CONTEXT:
-        changed = f"KV cache in {kv}, context of {context}"
+        smaller = f"KV cache in {kv}, " if kv != wish.kv else ""
+        changed = f"{smaller}context of {context}"
         yield _offloaded(weights, machine, replace(wanted, context=context, kv=kv), changed)
         context //= 2
 
@@ -234,14 +241,26 @@ def _offloaded(weights: Weights, machine: Machine, wish: Wish, changed: str) -> 
 
 def _plan(weights: Weights, machine: Machine, wish: Wish, gpu_layers: int, changed: str) -> Plan:
     context = -(-wish.context // STEP) * STEP
+    batch = GPU_BATCH if gpu_layers else _batch(weights.shape, context)
     parts = (
         _weights(weights, gpu_layers),
         _cache(weights.shape, context, wish.kv, gpu_layers),
-        _compute(weights.shape, gpu_layers),
+        _compute(weights.shape, batch, gpu_layers, _scores(weights.shape, context, wish.kv, batch)),
         Part("program and vocabulary", PROGRAM + weights.shape.vocabulary * VOCABULARY_ENTRY),
     )
     threads = wish.threads or machine.cores
-    return Plan(weights, context, wish.kv, gpu_layers, threads, BATCH, parts, changed)
+    return Plan(weights, context, wish.kv, gpu_layers, threads, batch, parts, changed)
+
+
+def _batch(shape: Shape, context: int) -> int:
+    """The largest batch whose attention takes no more than SCORES."""
+    fitting = (size for size in CPU_BATCHES if _scores(shape, context, "f16", size) <= SCORES)
+    return next(fitting, CPU_BATCHES[-1])
+
+
+def _scores(shape: Shape, context: int, kv: KvType, batch: int) -> int:
+    """Room for the attention of a batch to all the context; flash attention takes none."""
+    return 4 * shape.heads * context * batch if kv == "f16" else 0
 
 
 def _weights(weights: Weights, gpu_layers: int) -> Part:
@@ -260,11 +279,13 @@ def _cache(shape: Shape, context: int, kv: KvType, gpu_layers: int) -> Part:
     return Part(what, layer * (shape.layers - on_gpu), layer * on_gpu)
 
 
-def _compute(shape: Shape, gpu_layers: int) -> Part:
+def _compute(shape: Shape, batch: int, gpu_layers: int, scores: int) -> Part:
     """What a batch takes on its way; a GPU sets the logits of a whole batch aside."""
-    on_cpu = 4 * 4 * shape.feed * BATCH
-    on_gpu = 4 * BATCH * (shape.vocabulary + 2 * shape.width)
-    return Part("computing", on_cpu, max(on_gpu, on_cpu) if gpu_layers else 0)
+    on_cpu = 4 * 4 * shape.feed * batch
+    on_gpu = 4 * batch * (shape.vocabulary + 2 * shape.width)
+    if gpu_layers:
+        return Part("computing", on_cpu, max(on_gpu, on_cpu))
+    return Part(f"computing, {batch} tokens at once", on_cpu + scores)
 
 
 def gib(size: float) -> str:

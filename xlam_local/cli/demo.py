@@ -50,6 +50,7 @@ def demo() -> None:
     folders = config.folders()
     logs.start(folders.state)
     engine = open_engine(MODEL, config.Config(), folders)
+    click.get_current_context().call_on_close(engine.close)
     tools = [tool for tool in builtin(Path.cwd()) if tool.name in TOOLS]
     click.echo(f"The tools: {', '.join(tool.name for tool in tools)}.")
     for number, request in enumerate(REQUESTS, 1):

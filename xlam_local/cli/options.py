@@ -17,6 +17,7 @@ from ..types import Loading, Note, Sampling, Tool
 
 if TYPE_CHECKING:
     from ..agent import Engine, Rules
+    from ..engine.process import EngineProcess
     from ..grammar import Entry
 
 
@@ -63,7 +64,9 @@ class Wanted:
 
         folders = config.folders()
         logs.start(folders.state)
-        return _shown(opening(self.model, settings, folders))
+        engine = _shown(opening(self.model, settings, folders))
+        click.get_current_context().call_on_close(engine.close)
+        return engine
 
     def load_tools(self) -> tuple[Tool, ...]:
         """The tools of all the files named, as schemas: nothing runs them."""
@@ -157,7 +160,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options
 
 
-def _shown(steps: Generator[Loading | Note, None, Engine]) -> Engine:
+def _shown(steps: Generator[Loading | Note, None, EngineProcess]) -> EngineProcess:
     """Run the opening of a model to its end, and show it."""
     watched = sys.stderr.isatty()
     while True:
@@ -168,7 +171,7 @@ def _shown(steps: Generator[Loading | Note, None, Engine]) -> Engine:
                 case Loading(done) if watched:
                     click.echo(f"\rLoading the model: {done:.0%}", nl=False, err=True)
         except StopIteration as end:
-            engine: Engine = end.value
+            engine: EngineProcess = end.value
             return engine
         finally:
             if watched:

@@ -56,6 +56,7 @@ class EngineProcess:
         self._sent: str | None = None
         """The grammar that the process has."""
         self._about: Json = {}
+        self._untold: list[Note] = []
 
     @classmethod
     def load(
@@ -138,14 +139,21 @@ class EngineProcess:
             return 0
 
     def count(self, prompts: Sequence[Prompt]) -> list[int]:
-        """How many tokens each prompt has."""
+        """How many tokens each prompt has; a process that has ended is started again."""
         for _ in self._alive():
             pass
-        number = self._send({"count": [_pieces(one) for one in prompts]})
-        for message in self._messages(number):
-            if message is not None:
-                return list(message["counts"])
-        raise AssertionError("the messages never end")
+        asked = {"count": [_pieces(one) for one in prompts]}
+        try:
+            return self._counts(asked)
+        except EngineStopped as error:
+            for _ in self._again(error):
+                pass
+            return self._counts(asked)
+
+    def _counts(self, asked: Json) -> list[int]:
+        number = self._send(asked)
+        message = next(message for message in self._messages(number) if message is not None)
+        return list(message["counts"])
 
     def generate(
         self, prompt: Prompt, grammar: gbnf.Grammar | None, sampling: Sampling
@@ -162,24 +170,31 @@ class EngineProcess:
         yield from self._alive()
         spoken = _Spoken()
         try:
+            yield from self._notes()
             yield from self._reply(prompt, rules, sampling, spoken)
         except EngineStopped as error:
-            self.close(wait=0.0)
             if spoken.any:
+                self.close(wait=0.0)
                 raise
-            yield Note(f"{error} It is started again.")
-            for _ in self.start():
-                yield Tick()
+            yield from self._again(error)
+            yield from self._notes()
             yield from self._reply(prompt, rules, sampling, spoken)
 
-    def _alive(self) -> Iterator[Note | Tick]:
+    def _alive(self) -> Iterator[Tick]:
         """Start the process again if it has ended."""
-        if self.pid is not None:
-            return
+        if self.pid is None:
+            yield from self._again("llama.cpp had stopped.")
+
+    def _again(self, why: object) -> Iterator[Tick]:
+        """Start the process again, and note it for whoever follows the next reply."""
         self.close(wait=0.0)
-        yield Note("llama.cpp had stopped; it is started again.")
+        self._untold.append(Note(f"{why} It is started again."))
         for _ in self.start():
             yield Tick()
+
+    def _notes(self) -> Iterator[Note]:
+        while self._untold:
+            yield self._untold.pop(0)
 
     def _reply(
         self, prompt: Prompt, rules: str | None, sampling: Sampling, spoken: _Spoken

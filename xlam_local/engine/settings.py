@@ -23,8 +23,8 @@ class Settings:
     gpu_layers: int = ALL_LAYERS
     """Layers on the GPU; all of them and the output are one more than there are layers."""
     kv: KvType = "f16"
-    batch: int = 512
-    """The most tokens in one call of llama_decode."""
+    batch: int = 128
+    """The most tokens that go through the model together."""
     executor: Executor = "llguidance"
     """What runs grammars."""
     drafts: bool | None = None
