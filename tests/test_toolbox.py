@@ -94,6 +94,19 @@ def test_a_new_file_is_noticed_agreed_to_and_offered(places: Places, toolbox: To
     assert place(toolbox, "words").kind == "command"
 
 
+def test_what_a_file_prints_and_why_it_fails_is_in_a_log(places: Places, toolbox: Toolbox) -> None:
+    body = "print('here'); import sys; print('there', file=sys.stderr); 1 / 0"
+    put(places, "loud.py", f"from xlam_local import tool\n@tool\ndef loud() -> int:\n    {body}\n")
+    toolbox.refresh()
+    toolbox.agree("loud")
+    with pytest.raises(ToolError, match="ZeroDivisionError"):
+        call(toolbox, "loud")
+    log = (places.state / "tools" / "loud.log").read_text()
+    assert all(
+        word in log for word in ("loud printed: here", "there", "loud.py", "line 4", "ZeroDivision")
+    )
+
+
 def test_an_agreement_is_kept_until_the_file_changes(places: Places, toolbox: Toolbox) -> None:
     path = put(places, "sums.py", PYTHON)
     toolbox.refresh()

@@ -59,6 +59,10 @@ def hang() -> None:
     time.sleep(100)
 
 @tool
+def say(words: str) -> None:
+    print(words)
+
+@tool
 def nap() -> None:
     time.sleep(30)
 
@@ -164,6 +168,7 @@ def test_arguments_that_do_not_fit_are_told(tools: dict[str, Tool]) -> None:
 def test_what_is_no_text_comes_back_as_it_is(tools: dict[str, Tool]) -> None:
     assert run(tools["binary"]) == b"\xff\x00"
     assert run(tools["later"], n=3) == {"n": 3}
+    assert run(tools["say"], words="é") == "é\n"
 
 
 def test_a_tool_that_forks_answers_once(tools: dict[str, Tool]) -> None:

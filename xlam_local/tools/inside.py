@@ -7,6 +7,7 @@ import importlib
 import inspect
 import io
 import json
+import logging
 import os
 import resource
 import signal
@@ -20,7 +21,9 @@ from typing import Any
 
 from ..errors import ToolError, ToolFileError
 from ..types import Tool
-from .running import called
+from .running import Aside, called
+
+log = logging.getLogger(__name__)
 
 MOST = 1 << 20
 """The most characters of a result: the same as a command may say."""
@@ -33,6 +36,8 @@ def main() -> None:
     # A tool that reads or closes stdin shall not meet the questions there.
     questions, sys.stdin = os.fdopen(os.dup(0), "rb"), io.StringIO()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdout = Aside(sys.stdout)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     tools: dict[str, Tool] = {}
     itself = os.getpid()
@@ -118,8 +123,10 @@ def _answer(tools: Mapping[str, Tool], question: Mapping[str, Any]) -> dict[str,
     except ToolError as error:
         return {"error": str(error)}
     except MemoryError:
+        log.exception("%s failed", tool.name)
         return {"error": "It ran out of the memory that it may use."}
     except BaseException as error:
+        log.exception("%s failed", tool.name)
         return {"error": _words(error)}
     return _told(value)
 

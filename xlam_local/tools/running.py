@@ -57,20 +57,21 @@ def called(function: Function, arguments: Mapping[str, object]) -> object:
     """What the function returns, awaited if need be; what it printed if it returns nothing."""
     printed = io.StringIO()
     token = _printed.set(printed)
+    value: object = None
+    returned = False
     try:
         value = function(**arguments)
         if inspect.isawaitable(value):
             import asyncio
 
             value = asyncio.run(_awaited(value))
+        returned = True
     finally:
         _printed.reset(token)
-    text = printed.getvalue()
-    if value is None and text:
-        return text
-    if text:
-        log.info("%s printed: %s", getattr(function, "__name__", "a tool"), text)
-    return value
+        text = printed.getvalue()
+        if text and not (returned and value is None):
+            log.info("%s printed: %s", getattr(function, "__name__", "a tool"), text)
+    return text if value is None and text else value
 
 
 async def _awaited(value: Any) -> object:

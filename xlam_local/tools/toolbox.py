@@ -101,9 +101,10 @@ class Toolbox:
             new = wanted.keys() - self._files.keys()
             for key in self._files.keys() - wanted.keys():
                 self._files.pop(key).close()
+            logs = self.places.state / "tools"
             for key in new:
                 path, entry = key
-                self._files[key] = ToolFile(path, wanted[key], self._box(), entry)
+                self._files[key] = ToolFile(path, wanted[key], self._box(), entry, logs)
             fresh = [self._files[key] for key in (*changed, *new) if key in self._files]
             for file in fresh:
                 file.read()

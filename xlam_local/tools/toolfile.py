@@ -30,6 +30,8 @@ class ToolFile:
     box: Box
     entry: str = ""
     """For a module of an installed package: its name, with a colon before the one tool wanted."""
+    logs: Path | None = None
+    """The folder where what a Python file prints goes."""
     content: bytes = b""
     source: Source = field(init=False)
     _stamp: Stamp | None = None
@@ -125,7 +127,8 @@ def _open_python(file: ToolFile) -> tuple[Tool, ...]:
         file.box, level=told.sandbox, network=told.network, environment=own, limits=limits
     )
     module, _, attribute = file.entry.partition(":")
-    return file.work(Worker(Code(str(file.path), text, module, attribute), box)).tools()
+    log = file.logs / f"{file.name}.log" if file.logs else None
+    return file.work(Worker(Code(str(file.path), text, module, attribute), box, log)).tools()
 
 
 def _read_data(file: ToolFile) -> Source:

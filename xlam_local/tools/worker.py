@@ -9,12 +9,12 @@ import selectors
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import Any
+from typing import IO, Any
 
 from .. import wire
 from ..errors import ToolError, ToolFileError
@@ -51,8 +51,10 @@ class Worker:
     After a call that hung, flooded or died, the next one gets a new process.
     """
 
-    def __init__(self, code: Code, box: Box) -> None:
+    def __init__(self, code: Code, box: Box, log: Path | None = None) -> None:
         self.code = code
+        self.log = log
+        """Where what it prints goes; nowhere when not set."""
         self.box = replace(box, limits=replace(LIMITS, memory=box.limits.memory))
         self._running: Running | None = None
         self._answers = -1
@@ -124,7 +126,8 @@ class Worker:
         box = replace(self.box, readable=(*self.box.readable, *_readable()))
         words = (sys.executable, "-P", "-c", PROGRAM, str(PACKAGES), str(write))
         try:
-            self._running = sandbox.start(words, box, PIPE, DEVNULL, DEVNULL, write)
+            with self._noise() as noise:
+                self._running = sandbox.start(words, box, PIPE, noise, noise, write)
         except BaseException:
             os.close(read)
             raise
@@ -141,6 +144,20 @@ class Worker:
         if not isinstance(tools, list):
             raise ToolError("Its process does not tell its tools.")
         return tools
+
+    @contextmanager
+    def _noise(self) -> Iterator[int | IO[bytes]]:
+        """Where what the process says besides its answers goes."""
+        if self.log is None:
+            yield DEVNULL
+            return
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            file = self.log.open("wb")
+        except OSError as error:
+            raise ToolError(f"{self.log} cannot be written: {error.strerror}.") from error
+        with file:
+            yield file
 
     def _answer(self, question: Mapping[str, object], seconds: float) -> dict[str, Any]:
         assert self._running is not None
