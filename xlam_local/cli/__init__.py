@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import XlamError
+from ..errors import UsageError, XlamError
 
 # Where each command is: its module is imported only when the command is asked for.
 COMMANDS = {
@@ -86,7 +86,11 @@ def _open_app(model: str | None, ephemeral: bool) -> None:
 
     folders = config.folders()
     logs.start(folders.state)
-    run(model, config.load(folders.config / "config.toml"), folders, ephemeral)
+    try:
+        settings, notes = config.load(folders.config / "config.toml"), ()
+    except UsageError as error:
+        settings, notes = config.Config(), (f"{error} The defaults hold.",)
+    run(model, settings, folders, ephemeral, notes)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from ..types import Loading, Note
 
 
-def run(model: str | None, settings: Config, folders: Folders, ephemeral: bool = False) -> None:
+def run(
+    model: str | None,
+    settings: Config,
+    folders: Folders,
+    ephemeral: bool = False,
+    notes: tuple[str, ...] = (),
+) -> None:
     """Open the app and stay in it until the user leaves."""
     from .app import XlamApp
     from .desk import Desk
@@ -39,5 +45,5 @@ def run(model: str | None, settings: Config, folders: Folders, ephemeral: bool =
         return machine.measure(machine.backends() if machine.offloads() else ())
 
     tools = Toolset(open=toolbox)
-    desk = Desk(folders, settings, folder, opening, tools, measured, model, ephemeral)
+    desk = Desk(folders, settings, folder, opening, tools, measured, model, ephemeral, notes)
     XlamApp(desk).run()

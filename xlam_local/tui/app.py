@@ -95,7 +95,7 @@ class XlamApp(App[None]):
 
     def _opened(self, notes: list[str], said: list[str]) -> None:
         self.desk.keep()
-        for note in notes:
+        for note in (*self.desk.notes, *notes):
             self.chat.note(note, "warning")
         self.chat.prompt.remember(said)
         self.chat.next()
@@ -204,6 +204,7 @@ class XlamApp(App[None]):
     def _loaded(self, job: Job[Loading | Note]) -> None:
         self.state = "" if self.desk.session is not None else "No model"
         self.desk.keep()
+        self._tell_waiting()
         if isinstance(job.error, ModelMissing) and self.desk.session is None:
             self.chat.note(str(job.error), "warning")
             self.run_command("models")
@@ -211,6 +212,12 @@ class XlamApp(App[None]):
             self.chat.note(str(job.error), "error", "(/models chooses another)")
         self.noticed()
         self.chat.next()
+
+    def _tell_waiting(self) -> None:
+        """Say which files of tools wait for the user's agreement."""
+        waiting = [one.name for one in self.desk.tools.sources() if one.state == "not agreed"]
+        if waiting and self.desk.session is not None:
+            self.chat.note(f"Not agreed to yet: {', '.join(waiting)}. F3 shows what is in there.")
 
     def download(self, name: str) -> Download:
         """Fetch a model in the background."""

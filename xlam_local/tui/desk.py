@@ -41,6 +41,8 @@ class Desk:
     model: str | None = None
     ephemeral: bool = False
     """Whether nothing of the conversation is written down."""
+    notes: tuple[str, ...] = ()
+    """What the user is told at the start."""
     session: Session | None = None
     history: History | None = None
     opened: bool = False
