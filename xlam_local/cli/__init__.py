@@ -86,8 +86,9 @@ def _open_app(model: str | None, ephemeral: bool) -> None:
 
     folders = config.folders()
     logs.start(folders.state)
+    notes: tuple[str, ...] = ()
     try:
-        settings, notes = config.load(folders.config / "config.toml"), ()
+        settings = config.load(folders.config / "config.toml")
     except UsageError as error:
         settings, notes = config.Config(), (f"{error} The defaults hold.",)
     run(model, settings, folders, ephemeral, notes)
