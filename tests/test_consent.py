@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from xlam_local.consent import Consent, load, remember
+from xlam_local.consent import Consent, load, remember, unasked
 from xlam_local.errors import ToolError, UsageError
 from xlam_local.policy import Allowance
 from xlam_local.session import Session
@@ -197,6 +197,16 @@ def test_a_conversation_taken_up_again_is_tainted_still(tmp_path: Path) -> None:
     session.ask("Go.")
     assert isinstance(session.messages[-2], Result)
     assert session.messages[-2].refused
+
+
+def test_where_nobody_can_be_asked_the_way_out_is_told(tmp_path: Path) -> None:
+    send = made("send", Effect.NETWORK)
+    plain = Question(send, ToolCall("call_0", "send", {}), "It reaches the network.")
+    assert unasked(plain).reason == (
+        "It reaches the network. Nobody can be asked here; --allow send would let it run."
+    )
+    tainted = Question(send, plain.call, "It could carry it away.", tainted=True)
+    assert "a rule with `tainted = true` in policy.toml would" in unasked(tainted).reason
 
 
 def test_a_policy_that_is_none_is_named(tmp_path: Path) -> None:

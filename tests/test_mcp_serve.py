@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from xlam_local.cli import run_command
 from xlam_local.errors import ToolError, UsageError
 from xlam_local.tools.mcp import Servers
 from xlam_local.types import Effect
@@ -52,7 +53,7 @@ def test_what_only_reads_is_served(tmp_path: Path) -> None:
 def test_what_asks_is_refused_and_says_how_it_would_run(tmp_path: Path) -> None:
     with (
         served(tmp_path) as servers,
-        pytest.raises(ToolError, match=r"--allow write_file, or write a rule"),
+        pytest.raises(ToolError, match=r"--allow write_file would let it run"),
     ):
         call(servers, "write_file", path="b.txt", text="x")
     assert not (tmp_path / "folder" / "b.txt").exists()
@@ -62,6 +63,16 @@ def test_what_is_allowed_runs(tmp_path: Path) -> None:
     with served(tmp_path, "--allow", "write_file") as servers:
         call(servers, "write_file", path="b.txt", text="x")
     assert (tmp_path / "folder" / "b.txt").read_text() == "x"
+
+
+def test_what_was_read_is_not_carried_away_by_the_next_call(tmp_path: Path) -> None:
+    assert run_command(["tools", "on", "fetch_page"]) == 0
+    with served(tmp_path, "--allow", "fetch_page") as servers:
+        with pytest.raises(ToolError, match=r"127\.0\.0\.1 is"):
+            call(servers, "fetch_page", url="http://127.0.0.1:9/")
+        call(servers, "read_file", path="a.txt")
+        with pytest.raises(ToolError, match=r"read_file has read a\.txt.*tainted = true"):
+            call(servers, "fetch_page", url="http://127.0.0.1:9/")
 
 
 def test_the_users_policy_holds(tmp_path: Path) -> None:

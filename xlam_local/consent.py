@@ -82,7 +82,7 @@ class Consent:
         shown = ToolCall(call.id, call.name, deepcopy(dict(call.arguments)))
         preview = tool.preview(**deepcopy(dict(call.arguments))) if tool.preview else ""
         before = policy.allowance(tool, call, state, True, asks.tainted)
-        decision = ask(Question(tool, shown, asks.why, preview))
+        decision = ask(Question(tool, shown, asks.why, preview, asks.tainted))
         if isinstance(decision, No):
             return decision
         if policy.allowance(tool, call, state, True, asks.tainted) != before:
@@ -116,6 +116,14 @@ def real(path: Path) -> Path | None:
         return path.resolve()
     except (OSError, ValueError, RuntimeError):
         return None
+
+
+def unasked(question: Question) -> No:
+    """The answer where nobody can be asked: what would let the call run."""
+    settles = f"--allow {question.tool.name}"
+    if question.tainted:
+        settles = "a rule with `tainted = true` in policy.toml"
+    return No(f"{question.why} Nobody can be asked here; {settles} would let it run.")
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:

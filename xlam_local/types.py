@@ -144,6 +144,8 @@ class Question:
     """Why it has to be asked, as a sentence."""
     preview: str = ""
     """What the call would do: a diff, a command line, a host."""
+    tainted: bool = False
+    """Whether it is asked, or asked again, because the call could carry away what was read."""
 
 
 Ask = Callable[[Question], Decision]

@@ -176,20 +176,32 @@ def _calls(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _approve(question: Question) -> Decision:
     """Ask on the terminal, where there is one."""
+    from ..consent import unasked
+
     tool, call = question.tool, question.call
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return No(f"Nobody can be asked here; --allow {tool.name} would let it run.")
+        return unasked(question)
     held = f"{tool.effect.value}, sandbox {tool.sandbox.value}"
     told = f"\n{tool.name} ({held}) {wire.dumps(call.arguments)}"
     click.echo(printable(told), err=True)
     if question.preview:
         click.echo(printable(question.preview), err=True)
     click.echo(printable(question.why), err=True)
-    answer = click.prompt("Run it? yes, always, or no", default="no", err=True)
-    return ANSWERS.get(answer.strip().lower()[:1], No())
+    answer = click.prompt(
+        "Run it? y once, c this call from now on, t this tool, C or T for good, or no",
+        default="no",
+        err=True,
+    )
+    return ANSWERS.get(answer.strip(), No())
 
 
-ANSWERS: dict[str, Decision] = {"y": Once(), "a": Always()}
+ANSWERS: dict[str, Decision] = {
+    **dict.fromkeys(("y", "yes", "Y", "Yes"), Once()),
+    "c": Always(exact=True),
+    "t": Always(),
+    "C": Always(exact=True, keep=True),
+    "T": Always(keep=True),
+}
 
 
 def _exit_code(said: Sequence[Message]) -> int:

@@ -10,7 +10,7 @@ import click
 
 from .. import __version__, config
 from ..errors import UsageError
-from ..types import Decision, Message, No, Question, Result, Tool, ToolCall
+from ..types import Decision, Message, Result, Tool, ToolCall
 from . import logs, offering
 
 
@@ -81,12 +81,7 @@ class Served:
         return result
 
     def _decide(self, tool: Tool, call: ToolCall) -> Decision:
+        from ..consent import unasked
+
         with self._lock:
-            return self.consent.decide((tool, call), self.results, self.tools(), _nobody)
-
-
-def _nobody(question: Question) -> Decision:
-    return No(
-        f"{question.why} Nobody can be asked here; its user may start this server with "
-        f"--allow {question.tool.name}, or write a rule in policy.toml."
-    )
+            return self.consent.decide((tool, call), self.results, self.tools(), unasked)
