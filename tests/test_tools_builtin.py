@@ -164,7 +164,11 @@ def test_a_write_leaves_other_names_of_a_file_alone(
 def test_what_is_no_file_is_told(tools: dict[str, Tool], work: Path) -> None:
     os.mkfifo(work / "pipe")
     (work / "sub").mkdir()
-    for path, told in (("pipe", "is not a file"), ("sub", "s a directory|is not a file"), (".", "itself")):
+    for path, told in (
+        ("pipe", "is not a file"),
+        ("sub", "s a directory|is not a file"),
+        (".", "itself"),
+    ):
         with pytest.raises(ToolError, match=rf"(?i){told}"):
             run(tools["read_file"], path=path)
         with pytest.raises(ToolError, match=rf"(?i){told}"):
