@@ -246,6 +246,12 @@ class Size(Enum):
 
 
 class Address(TypedDict):
+    """An address.
+
+    Args:
+        street: The street's name.
+    """
+
     street: str
     number: int
 
@@ -257,6 +263,13 @@ class Order(BaseModel):
 
 @dataclass
 class Stop:
+    """A place to stop at.
+
+    Attributes:
+        at: Where it is.
+        note: What to mind there.
+    """
+
     at: Address
     note: str | None = None
 
@@ -282,6 +295,12 @@ def test_types_become_schemas_and_arguments_become_types() -> None:
     ]
     assert send.parameters["required"] == ["order", "stops"]
     assert set(send.parameters["$defs"]) == {"Size", "Address", "Order", "Stop"}
+    stops = send.parameters["$defs"]["Stop"]
+    assert stops["description"] == "A place to stop at."
+    assert stops["properties"]["at"]["description"] == "Where it is."
+    assert stops["properties"]["note"]["description"] == "What to mind there."
+    street = send.parameters["$defs"]["Address"]["properties"]["street"]
+    assert street == {"type": "string", "description": "The street's name."}
     stop = {"at": {"street": "s", "number": 1}}
     told = run(send, order={"size": "small", "when": "2026-11-22"}, stops=[stop])
     assert told == ["small", "2026-11-22", {**stop, "note": None}, 1, "fast", None, [1]]

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from ..errors import ToolError, ToolFileError
 from ..types import Effect, Tool
+from .nested import fields
 from .running import Function, timed
 from .values import plain
 
@@ -83,7 +84,7 @@ def from_function(function: Function, effect: Effect, seconds: float = SECONDS) 
     return Tool(
         name,
         (documented.description or "").strip(),
-        _parameters(schema, described),
+        _parameters(schema, described, fields(function)),
         effect,
         timed(_checked(function, adapter), seconds),
         seconds=seconds,
@@ -105,13 +106,26 @@ def _check_parameters(function: Function, name: str) -> None:
             raise ToolFileError(f"Tool {name!r}: parameter {parameter.name!r} has no type.")
 
 
-def _parameters(schema: Mapping[str, Any], described: Mapping[str, str]) -> dict[str, Any]:
-    """The schema without the titles that only repeat names, and with the docstring's words."""
+def _parameters(
+    schema: Mapping[str, Any],
+    described: Mapping[str, str],
+    nested: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """The schema without the titles that only repeat names, and with the docstrings' words."""
     plain: dict[str, Any] = _untitled(schema)
-    for name, words in described.items():
-        if words and name in plain.get("properties", {}):
-            plain["properties"][name].setdefault("description", words)
+    _describe(plain, described)
+    for name, definition in plain.get("$defs", {}).items():
+        _describe(definition, nested.get(name, {}))
+        # What it says of the fields stands with them now.
+        if "properties" in definition and "description" in definition:
+            definition["description"] = definition["description"].partition("\n\n")[0]
     return plain
+
+
+def _describe(schema: dict[str, Any], words: Mapping[str, str]) -> None:
+    for name, text in words.items():
+        if text and name in schema.get("properties", {}):
+            schema["properties"][name].setdefault("description", text)
 
 
 def _untitled(schema: Any) -> Any:
