@@ -21,7 +21,6 @@ from .types import (
     Prefill,
     Result,
     System,
-    Tick,
     Tool,
     ToolCall,
     User,
@@ -108,7 +107,6 @@ EVENTS: Mapping[type, str] = {
     Note: "note",
     Prefill: "prefill",
     Meter: "meter",
-    Tick: "tick",
     Done: "done",
 }
 

@@ -27,6 +27,7 @@ from ..types import (
     Question,
     Result,
     System,
+    Tick,
     Tool,
     User,
 )
@@ -160,6 +161,8 @@ def _as_json(events: Iterator[Event], messages: Sequence[Message]) -> Done:
 def _as_jsonl(events: Iterator[Event], messages: Sequence[Message]) -> Done:
     done = Done("cancelled")
     for event in events:
+        if isinstance(event, Tick):
+            continue
         click.echo(wire.dumps(wire.event_json(event)))
         if isinstance(event, Done):
             done = event

@@ -101,7 +101,7 @@ class Prefixes:
             raise XlamError(f"The prefix has {size} bytes, more than the cache may hold.")
         name = f"{self._key}-{hashlib.sha256(body).hexdigest()[:16]}.kv"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _evict(self._folder, self._most - size)
             self._write(self._folder / name, json.dumps(head).encode(), body, state)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,9 @@ def run(
     def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
         from ..opening import opening as opened
 
-        return (yield from opened(name, desk.settings, folders))
+        # What leaves no trace leaves no KV cache of it either.
+        kept = replace(desk.settings, prefix_cache=0) if ephemeral else desk.settings
+        return (yield from opened(name, kept, folders))
 
     def toolbox() -> Toolbox:
         from ..tools import Places, Toolbox
