@@ -367,6 +367,51 @@ def test_the_oldest_drafts_know_no_integer_with_a_point() -> None:
     assert fits(old, "1", "1.0") == [True, False]
 
 
+TWENTY = {f"p{n}": {"type": "integer"} for n in range(20)}
+
+
+@needs_vocabulary
+def test_many_properties_of_a_value_come_in_any_order_too() -> None:
+    schema = {
+        "type": "object",
+        "properties": TWENTY,
+        "required": ["p3", "p7"],
+        "additionalProperties": False,
+    }
+    right = ['{"p7": 1, "p3": 1}', '{"p19": 1, "p3": 1, "p0": 1, "p7": 1}']
+    wrong = ['{"p7": 1, "p0": 1}', '{"p3": 1, "p7": 1, "q": 1}', '{"p3": 1, "p7": "a"}']
+    assert fits(schema, *right, *wrong) == [True] * 2 + [False] * 3
+    _, report = explained(schema)
+    assert {entry.status for entry in report} == {"exact"}
+
+
+def test_properties_that_could_be_written_twice_are_counted_by_the_check() -> None:
+    schema = {"type": "object", "properties": TWENTY, "minProperties": 3}
+    _, report = explained(schema)
+    assert {e.keyword for e in report if e.status == "checked"} == {"minProperties"}
+
+
+@needs_vocabulary
+def test_what_would_be_too_large_in_any_order_keeps_its_order() -> None:
+    def wide(number: int) -> Any:
+        names = {f"p{n}": {"const": number} for n in range(50)}
+        return {"type": "object", "properties": names, "required": ["p0", "p1", "p2"]}
+
+    schema = {"prefixItems": [wide(number) for number in range(30)], "type": "array"}
+    ordered, other = '[{"p0": 0, "p1": 0, "p2": 0}]', '[{"p1": 0, "p0": 0, "p2": 0}]'
+    assert fits(schema, ordered, other) == [True, False]
+
+
+@needs_vocabulary
+def test_a_text_that_has_to_be_a_pattern_is_left_to_the_check() -> None:
+    schema = {"type": "string", "format": "regex"}
+    assert fits(schema, '"["', '"(a)\\\\1"') == [True, True]
+    assert [e.status for e in explained(schema)[1] if e.keyword == "format"] == ["checked"]
+    assert problems("[", schema) == ["/: '[' is not a regex."]
+    assert problems(r"(a)\1", schema) == problems(r"\p{L}+", schema) == []
+    assert problems(3, {"format": "regex"}) == []
+
+
 # ------------------------------------------------------------------------------------- odd schemas
 
 
@@ -391,7 +436,11 @@ LEFT_TO_THE_CHECK: dict[str, Any] = {
     "oneOf": {"oneOf": [{"uniqueItems": True}, {"minItems": 2}, {"maxItems": 3}]},
     "not": {"not": {"uniqueItems": True}},
     "if": {"if": {"uniqueItems": True}, "then": {"minItems": 1}},
-    "maxProperties": {"properties": {f"a{n}": {} for n in range(150)}, "maxProperties": 3},
+    "maxProperties": {
+        "properties": {f"a{n}": {} for n in range(150)},
+        "required": ["a1", "a2"],
+        "maxProperties": 3,
+    },
     "contains ": {"contains": {"const": 1}, "minContains": 30, "minItems": 100, "type": "array"},
     "multipleOf ": {"allOf": [{"multipleOf": 997}, {"not": {"multipleOf": 991}}], "minimum": 0.5},
     "patternProperties ": {"patternProperties": {"a.{12}$": {}, "b": {"const": 1}}},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import SchemaError, Unsatisfiable
-from ..gbnf import NOTHING, Grammar, Node, ends, pruned
+from ..gbnf import NOTHING, Grammar, Node, Quoted, Token, TooLarge, children, ends, pruned
 from ..schema import Solver, read
 from ..types import Schema, Tool
 from . import reply
@@ -88,9 +88,7 @@ def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
     """The grammar of one JSON value, and what became of each keyword."""
     solver = Solver(read(schema))
     try:
-        grammar = _value(solver, free=True)
-        if len(grammar.rules) > LARGE:
-            grammar = _value(solver, free=False)
+        grammar = _any_order(solver) or _value(solver, free=False)
     except RecursionError:
         raise SchemaError("The schema is nested too deeply.") from None
     if grammar.rules["root"] == NOTHING:
@@ -98,15 +96,29 @@ def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
     return grammar, tuple(entries("", solver))
 
 
+def _any_order(solver: Solver) -> Grammar | None:
+    """The grammar in which properties may come in any order, unless that is too large."""
+    try:
+        grammar = _value(solver, free=True)
+    except TooLarge:
+        return None
+    return grammar if sum(map(_size, grammar.rules.values())) <= LARGE else None
+
+
+LARGE = 45_000
+"""Parts of a grammar beyond which all properties come in order; llguidance has room for 65,000."""
+
+
+def _size(node: Node) -> int:
+    """How many parts a node has, each token one."""
+    return 1 if isinstance(node, Token | Quoted) else 1 + sum(map(_size, children(node)))
+
+
 def _value(solver: Solver, free: bool) -> Grammar:
     rules: dict[str, Node] = {}
     comments: dict[str, str] = {}
     Writer(solver, rules, comments, free).write("root", "", closed=False)
     return pruned(Grammar(rules | shared(rules), comments))
-
-
-LARGE = 3000
-"""Rules of one value, beyond which all properties come in their order."""
 
 
 @lru_cache(maxsize=2048)

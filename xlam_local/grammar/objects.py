@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 FREE = 6
-"""Properties that may come in any order, where values without a tool are described."""
+"""Properties that are remembered, where values without a tool have them in any order."""
+CASES = 400
+"""Cases of one object whose properties come in any order: what is there, and what may come."""
 CONDITIONS = 12
 """Conditions on the names of one object's properties, all together."""
 BLOCK = 100
@@ -63,14 +65,24 @@ def object_(writer: Writer, shape: Objects, rule: str) -> Node:
     ]
     if extras and shape.least > 1:
         writer.unsure("minProperties", "a name could be written twice and count once")
-    counted = shape.least > sum(needed for needed, _ in pairs) or shape.most is not None
-    free = writer.free_order and len(pairs) <= FREE
+    counted = shape.least > _needed(pairs) or shape.most is not None
+    free = writer.free_order and (len(pairs) <= FREE or _cases(pairs) <= CASES)
+    if free and len(pairs) > FREE and shape.least > _needed(pairs):
+        writer.unsure("minProperties", "a name could be written twice and count once")
     if not counted and not extras and _leading(pairs) <= LEADING and not (free and pairs[1:]):
         return seq(token("{"), _members(pairs), token("}"))
     if not pairs and len(extras) > 0:
         return seq(token("{"), _only(alt(*extras), shape.least, shape.most), token("}"))
     inside = _unordered if free else _ordered
     return seq(token("{"), inside(writer, shape, rule, pairs, extras), token("}"))
+
+
+def _needed(pairs: list[Pair]) -> int:
+    return sum(needed for needed, _ in pairs)
+
+
+def _cases(pairs: list[Pair]) -> int:
+    return len(pairs) << _needed(pairs)
 
 
 def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
@@ -203,18 +215,22 @@ def _blocks(writer: Writer, rule: str, pairs: list[Pair]) -> list[Pair]:
 def _unordered(
     writer: Writer, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
 ) -> Node:
-    """Properties in any order, each of them once."""
+    """Properties in any order; of few each one once, of many the needed ones.
+
+    A property that is written twice has its last value, which the schema allows as well.
+    """
     top = shape.most if shape.most is not None else shape.least
     needed = {index for index, (must, _) in enumerate(pairs) if must}
+    few = len(pairs) <= FREE
 
     def steps(state: Written) -> Iterator[tuple[Node | None, Written]]:
         written, count = state
         if count == shape.most:
             return
         more = min(count + 1, top)
-        for index, (_, node) in enumerate(pairs):
+        for index, (must, node) in enumerate(pairs):
             if index not in written:
-                yield node, (written | {index}, more)
+                yield node, (written | {index} if must or few else written, more)
         yield from ((extra, (written, more)) for extra in extras)
 
     def done(state: Written) -> bool:

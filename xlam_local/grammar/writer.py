@@ -46,6 +46,8 @@ from .scalars import number as spelled
 
 RULES = 20_000
 """Rules that one schema may need."""
+LARGE = 3000
+"""Rules of one value beyond which all properties come in their order."""
 CONDITIONS = 4
 """Conditions on one text that llguidance follows."""
 STATES = 3000
@@ -94,6 +96,8 @@ class Writer:
         while self.queue:
             rule, goal = self.queue.pop(0)
             self.rules[rule] = self.body(rule, goal)
+            if self.free_order and len(self.rules) > LARGE:
+                raise TooLarge
             if len(self.rules) > RULES:
                 raise SchemaError(f"The schema needs more than {RULES} rules.")
 

@@ -66,7 +66,10 @@ def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[
 
 def _format(validator: Any, name: Any, value: Any, schema: Any) -> Iterator[Exception]:
     shape = formats.shape(name)
-    if shape is not None and isinstance(value, str) and not strings.holds(shape, value):
+    if not isinstance(value, str):
+        return
+    wrong = shape is not None and not strings.holds(shape, value)
+    if wrong or (name == formats.REGEX and not formats.readable(value)):
         yield from _error(f"{value!r} is not a {name}")
 
 

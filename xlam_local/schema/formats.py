@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+from ..gbnf import TooLarge
 from .language import language
+from .regex import PatternError
 from .shapes import Strings
 
 YEAR = r"\d{4}"
@@ -73,6 +77,10 @@ PATTERNS = {
 }
 
 
+REGEX = "regex"
+"""The format that no pattern can say: it is checked."""
+
+
 def shape(name: object) -> Strings | None:
     """The strings of a format, if the format is known."""
     if not isinstance(name, str) or name not in PATTERNS:
@@ -82,3 +90,15 @@ def shape(name: object) -> Strings | None:
 
 LONGEST = {"hostname": 253}
 """Characters that a format allows at most, beside its pattern."""
+
+
+def readable(pattern: str) -> bool:
+    """Whether a text is a regular expression, by our reader or by Python's."""
+    try:
+        language(pattern)
+    except (PatternError, TooLarge):
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError):
+            return False
+    return True

@@ -111,6 +111,8 @@ def pattern(solver: Solver, number: int, schema: Schema) -> Kinds:
 
 def format_(solver: Solver, number: int, schema: Schema) -> Kinds:
     """Strings of a known format."""
+    if solver.document.formats and schema["format"] == formats.REGEX:
+        return solver.note(number, "format", "whether a pattern can be read shows when it is there")
     shape = formats.shape(schema["format"]) if solver.document.formats else None
     return EVERYTHING if shape is None else only("string", shape)
 
