@@ -94,6 +94,7 @@ class Desk:
             sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
             seconds=settings.turn_seconds,
             tokens=settings.turn_tokens,
+            strict_context=settings.strict_context,
         )
 
     @property
