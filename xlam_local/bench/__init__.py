@@ -138,7 +138,7 @@ def round_(case: Case, here: Local, process: Engine, peer: Peer) -> Iterator[Non
     _text(report, here, tools)
     if case.server:
         yield
-        report.add("llama-server", SPEED, _server(case.server, prompt.text(written)))
+        report.add("llama-server", SPEED, server_speed(case.server, prompt.text(written)))
 
 
 def _text(report: Report, here: Local, tools: Sequence[Tool]) -> None:
@@ -193,7 +193,7 @@ def curve(here: Local) -> dict[int, float]:
     return found
 
 
-def _server(url: str, text: str) -> float:
+def server_speed(url: str, text: str) -> float:
     """Tokens a second of a llama-server that writes calls under their JSON Schema."""
     import httpx2
 
