@@ -144,6 +144,15 @@ def _count(value: Any) -> bool:
     return _number(value) and value >= 0 and value == int(value)
 
 
+def _json(value: Any) -> bool:
+    """Whether JSON can hold a value: it has no numbers that are not finite."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
 def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -177,7 +186,8 @@ EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "required": (_names, "a list of names"),
     "dependentRequired": (_lists_of_names, "an object of lists of names"),
     "type": (_types, "a type's name or a list of such names"),
-    "enum": (lambda value: isinstance(value, list), "a list of values"),
+    "enum": (lambda value: isinstance(value, list) and _json(value), "a list of JSON's values"),
+    "const": (_json, "a value that JSON has"),
     "pattern": (lambda value: isinstance(value, str), "a string"),
     "uniqueItems": (lambda value: isinstance(value, bool), "true or false"),
 }

@@ -283,11 +283,12 @@ def not_(solver: Solver, number: int, schema: Schema) -> Kinds:
 
 def if_(solver: Solver, number: int, schema: Schema) -> Kinds:
     """What fits both "if" and "then", or "else" alone."""
+    # A condition without consequences is looked at as well: it could lead back to its own schema.
+    condition = solver.kinds(goal(schema["if"]))
     then = [solver.kinds(goal(schema["then"]))] if "then" in schema else []
     other = [solver.kinds(goal(schema["else"]))] if "else" in schema else []
     if not then and not other:
         return EVERYTHING
-    condition = solver.kinds(goal(schema["if"]))
     against = solver.kinds(goal(~schema["if"]))
     if not against.exact:
         solver.note(number, "if", "when it holds cannot be told exactly")
