@@ -39,5 +39,18 @@ def headers(context: Context) -> str:
     return str(dict(request.headers)) if request else ""
 
 
+@server.tool()
+async def grow(context: Context) -> str:
+    """Offer another tool from now on."""
+
+    def more() -> str:
+        """One tool more."""
+        return "more"
+
+    server.add_tool(more)
+    await context.notify_tools_changed()
+    return "grown"
+
+
 if __name__ == "__main__":
     server.run(transport="streamable-http", port=int(sys.argv[1]))

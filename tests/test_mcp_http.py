@@ -69,6 +69,18 @@ def test_a_server_in_the_network_is_listed_called_cancelled_and_restarted(
         assert call(servers, "echo", text="again") == "again"
 
 
+def test_a_tool_that_comes_later_has_to_be_agreed_to(tmp_path: Path, address: str) -> None:
+    with opened(tmp_path, one={"url": address, "timeout": 5}) as servers:
+        servers.agree("one")
+        assert call(servers, "grow") == "grown"
+        end = time.monotonic() + 10
+        while source(servers).state == "ready":
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert source(servers).state == "not agreed"
+        assert "more: One tool more." in source(servers).detail
+
+
 def test_an_answer_that_is_too_long_is_not_read(tmp_path: Path, address: str) -> None:
     with opened(tmp_path, one={"url": address, "timeout": 20}) as servers:
         servers.agree("one")

@@ -201,6 +201,7 @@ class Server:
         """Wait until it is to leave or has died; learn its tools anew when they change."""
         ends = [self._leave, *([self._pipe.ended] if self._pipe else [])]
         waiting = [asyncio.create_task(event.wait()) for event in ends]
+        listening = asyncio.create_task(self._listen(client))
         try:
             while True:
                 change = asyncio.create_task(self._change.wait())
@@ -213,8 +214,16 @@ class Server:
                         await self._list(client)
         finally:
             self._client = None
-            for task in waiting:
+            for task in (*waiting, listening):
                 task.cancel()
+            await asyncio.wait({listening}, timeout=1)
+
+    async def _listen(self, client: Any) -> None:
+        """Hear of changes where the protocol tells them only to those who ask for them."""
+        with suppress(*faults()):
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self._change.set()
 
 
 def _listed(tool: Any) -> Listed:
