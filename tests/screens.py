@@ -37,9 +37,13 @@ async def draw(model: Path, request: str, size: tuple[int, int], to: Path) -> No
         yield Loading(0.0)
         return Local.load(model, Settings(threads=1))
 
-    app = app_opening(opening, builtin(Path()), Path("~/notes").expanduser())
+    app = app_opening(opening, builtin(Path()), Path("/notes"))
     async with app.run_test(size=size) as pilot:
         await turned(pilot, request)
+        # The speed is that of a busy machine.
+        app.chat.figures.first = app.chat.figures.done = None
+        app.chat.tell()
+        await pilot.pause()
         to.write_text(app.export_screenshot(title="xlam-local"), encoding="utf-8")
         await say(pilot, WRITE)
         await waited(pilot, lambda: bool(app.chat.query(Approval)) or idle(app))
