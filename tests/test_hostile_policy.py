@@ -386,6 +386,8 @@ DENIED: list[tuple[str, dict[str, Any]]] = [
         ]
     ),
     ("read", {"options": {"file": "secret/key"}}),
+    ("read", {"text": "key", "names": "*"}),
+    ("read", {}),
     ("read_file", {"path": "{top}/secret/key"}),
     ("read_file", {"path": "secret/key"}),
     ("read_file", {"path": "~/secret"}),

@@ -87,6 +87,9 @@ def reach(tool: Tool, arguments: Mapping[str, Any], folder: Path, real: Real) ->
             spots[text] = spot(text, tool, folder, real)
         elif name == "url" or "://" in text:
             hosts[text] = host(text)
+    if not spots and tool.effect is Effect.READ and not tool.pure and not from_server(tool):
+        # A search names no folder and reads the working folder.
+        spots[""] = Spot("", real(folder), sure=True)
     return Reach(tuple(spots.values()), tuple(hosts.values()))
 
 
