@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .judge import Allow, Asks, Deny, State, Verdict, allowance, judge, taint
+from .judge import Allow, Asks, Deny, Verdict, allowance, judge
 from .remember import remember
 from .rules import Allowance, Policy, Rule, parse
+from .state import State
+from .taint import taint
 
 __all__ = [
     "Allow",

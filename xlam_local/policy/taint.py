@@ -1,0 +1,49 @@
+"""What was read in a conversation, and what could carry it away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..types import Effect, Message, Result, Sandbox, Tool, ToolCall
+from .places import from_server, reach
+from .state import State, runs_code
+
+
+def taint(messages: Iterable[Message], tools: Sequence[Tool], state: State) -> dict[str, str]:
+    """Who has read private things in a conversation, and what they were."""
+    known = {tool.name: tool for tool in tools}
+    read: dict[str, str] = {}
+    for message in messages:
+        if isinstance(message, Result) and message.ok:
+            tool = known.get(message.call.name)
+            if tool is None:
+                read[f"?/{message.call.name}"] = f"{message.call.name} has run"
+            elif what := _reads(tool, message.call, state):
+                read[reader(tool)] = what
+    return read
+
+
+def _reads(tool: Tool, call: ToolCall, state: State) -> str:
+    """What private things a call has read, in words; nothing if it reads none."""
+    if tool.pure:
+        return ""
+    spots = reach(tool, call.arguments, state.folder, state.real).spots
+    if spots:
+        verb = "read" if tool.effect is Effect.READ else "opened"
+        return f"{tool.name} has {verb} {spots[0].said or 'files'}"
+    if tool.effect is Effect.READ or (runs_code(tool) and tool.effect is not Effect.NETWORK):
+        return f"{tool.name} may have read files"
+    return ""
+
+
+def reader(tool: Tool) -> str:
+    """Who reads: a server as a whole, else the tool. What it read, it could have sent itself."""
+    return tool.source if from_server(tool) else f"{tool.source}/{tool.name}"
+
+
+def carried(tool: Tool, read: Mapping[str, str]) -> str:
+    """What a call of `tool` could carry away that its tool did not read itself, in words."""
+    isolated = tool.sandbox is Sandbox.ISOLATED
+    if tool.effect is not Effect.NETWORK and (isolated or not runs_code(tool)):
+        return ""
+    return next((what for who, what in read.items() if who != reader(tool)), "")
