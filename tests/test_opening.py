@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from xlam_local.config import Config
 from xlam_local.errors import IntegrityError, ModelMissing
 from xlam_local.opening import open_engine, open_here, opening
-from xlam_local.types import Loading
+from xlam_local.types import Loading, Note
 
 from .tiny import write
 
@@ -32,6 +33,11 @@ def test_a_model_is_opened_in_a_process_of_its_own(qwen_path: Path) -> None:
     assert engine.pid not in (None, os.getpid())
     assert engine.size == 512
     engine.close()
+
+
+def test_a_context_that_the_model_cannot_use_is_told_of(qwen_path: Path) -> None:
+    with closing(opening(str(qwen_path), Config(context=5000, threads=1))) as steps:
+        assert next(steps) == Note(f"{qwen_path.name} can use 4096 tokens of context, not more.")
 
 
 def test_leaving_it_early_leaves_no_process(qwen_path: Path) -> None:

@@ -65,6 +65,8 @@ def opening(
     here = machine.measure(machine.backends() if machine.offloads() else ())
     if not machine.offloads() and (machine.nvidia() or machine.amd()):
         yield Note(BLIND)
+    if settings.context > weights.shape.longest:
+        yield Note(f"{weights.name} can use {weights.shape.longest} tokens of context, not more.")
     log = folders.state / "logs" / "engine.log"
     wish = wished(settings)
     memory = _Memory(folders.data / PLANS, weights, here, wish)
