@@ -245,7 +245,7 @@ ALLOW = '[[rule]]\ndecision = "allow"\nsource = "*"'
 def tainted(
     *made: tuple[str, dict[str, Any]], tools: tuple[Tool, ...] = (FILE, READ, RUN)
 ) -> State:
-    return State(FOLDER, HOME, STATE.real, (), taint(results(*made), tools, STATE))
+    return State(FOLDER, HOME, STATE.real, (), taint(results(*made), tools))
 
 
 def test_a_network_call_asks_again_after_a_file_was_read() -> None:
@@ -268,7 +268,7 @@ def test_what_reads_no_files_taints_nothing() -> None:
 
 def test_a_failed_or_refused_read_taints_nothing() -> None:
     call = ToolCall("call_0", "read_file", {"path": "a"})
-    assert taint([Result(call, "No.", ok=False)], [FILE], STATE) == {}
+    assert taint([Result(call, "No.", ok=False)], [FILE]) == {}
 
 
 def test_code_may_carry_away_what_another_tool_read() -> None:
@@ -344,7 +344,9 @@ def test_a_rule_may_be_for_what_a_tool_can_do(rule: str, used: Tool, expected: t
     assert isinstance(verdict(f"[[rule]]\n{rule}", used, {"path": "a"}), expected)
 
 
-@pytest.mark.parametrize("pattern", ["*", "https://x.org/a", "https://x.org/*", "https://*.x.org/a"])
+@pytest.mark.parametrize(
+    "pattern", ["*", "https://x.org/a", "https://x.org/*", "https://*.x.org/a"]
+)
 def test_a_pattern_may_be_a_url(pattern: str) -> None:
     text = f'[[rule]]\ndecision = "allow"\narguments = {{url = "{pattern}"}}'
     fits = pattern != "https://*.x.org/a"

@@ -47,7 +47,7 @@ class Consent:
         self, tool: Tool, call: ToolCall, messages: Sequence[Message], tools: Sequence[Tool]
     ) -> policy.Verdict:
         """What the policy says of a call in a conversation."""
-        return self._judge(tool, call, self._state(messages, tools))
+        return self._judge(tool, call, self._state(tool, messages, tools))
 
     def decide(
         self,
@@ -58,7 +58,7 @@ class Consent:
     ) -> Decision:
         """Decide on a call; `ask` is asked where the policy does not know."""
         tool, call = question
-        state = self._state(messages, tools)
+        state = self._state(tool, messages, tools)
         match self._judge(tool, call, state):
             case Deny(why):
                 return No(why)
@@ -104,9 +104,8 @@ class Consent:
         if for_good and self.path is not None:
             remember(self.path, allowance)
 
-    def _state(self, messages: Sequence[Message], tools: Sequence[Tool]) -> State:
-        bare = State(self.folder, Path.home(), real, tuple(self.allowed))
-        read = policy.taint(messages, tools, bare)
+    def _state(self, tool: Tool, messages: Sequence[Message], tools: Sequence[Tool]) -> State:
+        read = policy.taint(messages, tools) if policy.carries(tool) else {}
         return State(self.folder, Path.home(), real, tuple(self.allowed), read)
 
 

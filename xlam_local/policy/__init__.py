@@ -6,7 +6,7 @@ from .judge import Allow, Asks, Deny, Verdict, allowance, judge
 from .remember import remember
 from .rules import Allowance, Policy, Rule, parse
 from .state import State
-from .taint import taint
+from .taint import carries, taint
 
 __all__ = [
     "Allow",
@@ -18,6 +18,7 @@ __all__ = [
     "State",
     "Verdict",
     "allowance",
+    "carries",
     "judge",
     "parse",
     "remember",

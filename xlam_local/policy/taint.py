@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from ..types import Effect, Message, Result, Sandbox, Tool, ToolCall
 from .places import from_server, reach
-from .state import State, runs_code
+from .state import runs_code
 
 
-def taint(messages: Iterable[Message], tools: Sequence[Tool], state: State) -> dict[str, str]:
+def taint(messages: Iterable[Message], tools: Sequence[Tool]) -> dict[str, str]:
     """Who has read private things in a conversation, and what they were."""
     known = {tool.name: tool for tool in tools}
     read: dict[str, str] = {}
@@ -18,16 +19,16 @@ def taint(messages: Iterable[Message], tools: Sequence[Tool], state: State) -> d
             tool = known.get(message.call.name)
             if tool is None:
                 read[f"?/{message.call.name}"] = f"{message.call.name} has run"
-            elif what := _reads(tool, message.call, state):
+            elif reader(tool) not in read and (what := _reads(tool, message.call)):
                 read[reader(tool)] = what
     return read
 
 
-def _reads(tool: Tool, call: ToolCall, state: State) -> str:
+def _reads(tool: Tool, call: ToolCall) -> str:
     """What private things a call has read, in words; nothing if it reads none."""
     if tool.pure:
         return ""
-    spots = reach(tool, call.arguments, state.folder, state.real).spots
+    spots = reach(tool, call.arguments, Path(), lambda path: path).spots
     if spots:
         verb = "read" if tool.effect is Effect.READ else "opened"
         return f"{tool.name} has {verb} {spots[0].said or 'files'}"
@@ -41,9 +42,13 @@ def reader(tool: Tool) -> str:
     return tool.source if from_server(tool) else f"{tool.source}/{tool.name}"
 
 
+def carries(tool: Tool) -> bool:
+    """Whether a call of `tool` could carry something away."""
+    held = tool.sandbox is Sandbox.ISOLATED
+    return tool.effect is Effect.NETWORK or (runs_code(tool) and not held)
+
+
 def carried(tool: Tool, read: Mapping[str, str]) -> str:
     """What a call of `tool` could carry away that its tool did not read itself, in words."""
-    isolated = tool.sandbox is Sandbox.ISOLATED
-    if tool.effect is not Effect.NETWORK and (isolated or not runs_code(tool)):
-        return ""
-    return next((what for who, what in read.items() if who != reader(tool)), "")
+    others = (what for who, what in read.items() if who != reader(tool))
+    return next(others, "") if carries(tool) else ""
