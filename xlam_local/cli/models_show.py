@@ -108,5 +108,5 @@ def _template(template: Mapping[str, Any]) -> Iterator[str]:
     if template["same"]:
         yield f"{prompt}; the file's template writes the same"
     else:
-        yield f"{prompt}; the file's template writes another:"
+        yield f"{prompt}; the file's template is not the same:"
         yield template["difference"]
