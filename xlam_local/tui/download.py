@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from ..errors import XlamError
 from ..models import Progress, Store, amount
 from .job import Job
 
+if TYPE_CHECKING:
+    from ..models.hub import Hub
+
 
 class Download:
     """Fetches a model; stopped, it keeps what it has and goes on there."""
 
-    def __init__(self, name: str, store: Store) -> None:
+    def __init__(self, name: str, store: Store, hub: Hub | None = None) -> None:
         self.name = name
+        self.hub = hub
+        """Where the bytes come from; the Hub of the environment where not set."""
         self.store = store
         self.progress = Progress(0, 0, "starting")
         self.paused = False
@@ -29,9 +35,9 @@ class Download:
         return Job(self._steps)
 
     def _steps(self) -> Generator[Progress, None, None]:
-        from .. import models
+        from ..models import sources
 
-        yield from models.pull(self.name, self.store)
+        yield from sources.pull(self.name, self.store, self.hub)
 
     def look(self) -> bool:
         """Take in how far it is; whether that has changed anything."""
