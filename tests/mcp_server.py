@@ -208,6 +208,8 @@ def listed(request: Json) -> None:
         answer(request, {"tools": [{"name": 3}]})
     else:
         answer(request, {"tools": LISTS.get(MODE, GOOD)})
+    if MODE == "restless":
+        send({"method": "notifications/tools/list_changed"})
 
 
 def initialize(request: Json) -> None:

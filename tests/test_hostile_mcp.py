@@ -121,6 +121,17 @@ def test_a_list_without_an_end_has_one(tmp_path: Path) -> None:
         assert [one.name for one in source(servers).tools] == ["echo"]
 
 
+def test_a_server_that_changes_its_tools_all_the_time_is_ended(tmp_path: Path) -> None:
+    with opened(tmp_path, one=entry("restless")) as servers:
+        servers.start()
+        servers.wait(30)
+        end = time.monotonic() + 20
+        while servers.servers["one"].up:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert servers.servers["one"].fault == "It was ended: it changes its tools all the time."
+
+
 def test_a_server_cannot_ask_for_the_model_or_the_user(tmp_path: Path) -> None:
     with running(tmp_path, "asks") as servers:
         assert call(servers) == "refused"

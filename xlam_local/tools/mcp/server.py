@@ -20,6 +20,10 @@ from .pipe import Pipe
 MOST_STARTS = 4
 """How often it is started by itself: once, and again after it has died."""
 MOST_PAGES = 50
+MOST_CHANGES = 20
+"""How often in a minute a server may change its tools."""
+REST = 0.05
+"""Seconds between two looks at tools that change."""
 INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 """What a server learns of its user's environment; tokens are for its entry to name."""
 
@@ -44,6 +48,8 @@ class Server:
         self._life: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._change = asyncio.Event()
+        self._changes: list[float] = []
+        """When its tools changed in the last minute."""
         self._leave = asyncio.Event()
 
     @property
@@ -212,11 +218,21 @@ class Server:
                 if self._change.is_set():
                     async with asyncio.timeout(self.entry.seconds):
                         await self._list(client)
+                    if self._restless():
+                        self.fault = "It was ended: it changes its tools all the time."
+                        return
+                    await asyncio.sleep(REST)
         finally:
             self._client = None
             for task in (*waiting, listening):
                 task.cancel()
             await asyncio.wait({listening}, timeout=1)
+
+    def _restless(self) -> bool:
+        """Whether it has changed its tools too often in the last minute."""
+        now = asyncio.get_running_loop().time()
+        self._changes = [*(then for then in self._changes if now - then < 60), now]
+        return len(self._changes) > MOST_CHANGES
 
     async def _listen(self, client: Any) -> None:
         """Hear of changes where the protocol tells them only to those who ask for them."""

@@ -36,6 +36,9 @@ class Servers:
     """Why the file cannot be read, as a sentence."""
     _shown: dict[str, Mapping[str, Listed]] = field(default_factory=dict)
     """The tools of each server as they were last shown to be agreed to."""
+    _written: dict[str, tuple[Mapping[str, Listed], Mapping[str, Listed], str]] = field(
+        default_factory=dict
+    )
     _running: set[Future[Any]] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
     _beside: Thread | None = None
@@ -148,8 +151,17 @@ class Servers:
         told = printable(" ".join(filter(None, notes)))
         if state == "not agreed" and server.listed is not None:
             self._shown.setdefault(server.entry.name, dict(server.listed))
-            told += "\n\n" + changes(server.agreed, server.listed)
+            told += "\n\n" + self._difference(server, server.listed)
         return Source(server.entry.name, "mcp", state, tools, told)
+
+    def _difference(self, server: Server, now: Mapping[str, Listed]) -> str:
+        """What there is to agree to, written once for each list: it may be long."""
+        before = server.agreed
+        known = self._written.get(server.entry.name)
+        if known is None or known[0] is not before or known[1] is not now:
+            known = (before, now, changes(before, now))
+            self._written[server.entry.name] = known
+        return known[2]
 
     def _state(self, server: Server) -> tuple[State, str]:
         if server.entry.disabled:
