@@ -111,6 +111,13 @@ def test_only_the_tools_that_are_allowed_are_offered(tmp_path: Path) -> None:
         assert [one.name for one in source(servers).tools] == ["echo", "environment"]
 
 
+def test_what_is_no_longer_allowed_is_no_longer_offered(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    with opened(tmp_path, one=entry(allowedTools=["look"])) as servers:
+        assert [one.name for one in source(servers).tools] == ["look"]
+
+
 def test_a_restarted_server_is_another_process(tmp_path: Path) -> None:
     with running(tmp_path, "spawns") as servers:
         first = servers.servers["one"]._pipe

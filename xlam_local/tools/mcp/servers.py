@@ -178,7 +178,11 @@ class Servers:
 
     def _tools(self, server: Server) -> Iterable[Tool]:
         now = server.agreed if server.listed is None else server.listed
-        return (self._tool(server, tool) for tool in now.values() if tool.called in server.agreed)
+        return (
+            self._tool(server, tool)
+            for tool in now.values()
+            if tool.called in server.agreed and server.entry.offers(tool.name)
+        )
 
     def _tool(self, server: Server, tool: Listed) -> Tool:
         name = server.entry.name
