@@ -24,21 +24,26 @@ class Block:
         self._draw = draw
         self._characters = characters
         self._lines = lines
-        self._drawn: Sequence[Strip] = ()
+        self._drawn: Sequence[Strip] | None = None
+        self._height = 1
         self._for: tuple[Pen, int] | None = None
 
     def strips(self, pen: Pen, width: int) -> Sequence[Strip]:
         """Its lines, at least one."""
-        if self._for != (pen, width):
+        if self._drawn is None or self._for != (pen, width):
             self._drawn = self._draw(pen, width) or (Strip([]),)
-            self._for = (pen, width)
+            self._for, self._height = (pen, width), len(self._drawn)
         return self._drawn
 
     def height(self, pen: Pen, width: int) -> int:
         """How many lines it has, or will have as far as can be told before it is drawn."""
         if self._for == (pen, width):
-            return len(self._drawn)
+            return self._height
         return max(1, self._lines + self._characters // max(1, width))
+
+    def release(self) -> None:
+        """Forget its lines, but not how many they are."""
+        self._drawn = None
 
     def changed(self) -> None:
         """Draw it anew when it is next in view."""

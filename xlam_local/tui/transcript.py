@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +23,8 @@ from .pen import STYLES, Pen
 
 GUTTER = 2
 """Columns of the bar at the left."""
+DRAWN = 150
+"""Blocks whose lines are kept; more than are ever in view."""
 EDGE = 1
 """Columns left free at the right."""
 
@@ -60,6 +63,7 @@ class Transcript(ScrollView, can_focus=True):
         """Whether the end stays in view."""
         self._pen: Pen | None = None
         self._flat: list[tuple[Entry | None, Block]] = []
+        self._drawn: OrderedDict[Block, None] = OrderedDict()
         self._heights: list[int] = []
         """Of each block, as far as it is known."""
         self._ends: list[int] = []
@@ -159,12 +163,21 @@ class Transcript(ScrollView, can_focus=True):
             above = self._ends[number - 1] if number else 0
             if above >= end:
                 break
-            height = len(self._flat[number][1].strips(pen, width))
+            block = self._flat[number][1]
+            height = len(block.strips(pen, width))
+            self._keep(block)
             if height != self._heights[number]:
                 self._heights[number], changed = height, True
         if changed:
             self._ends = list(accumulate(self._heights))
         return changed
+
+    def _keep(self, block: Block) -> None:
+        """Let go of the lines that were drawn longest ago: memory stays bounded."""
+        self._drawn[block] = None
+        self._drawn.move_to_end(block)
+        while len(self._drawn) > DRAWN:
+            self._drawn.popitem(last=False)[0].release()
 
     def _place(self, y: int) -> None:
         self._placing = True
