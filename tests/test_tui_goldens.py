@@ -314,8 +314,8 @@ async def test_the_settings(golden: Check) -> None:
     async with app.run_test() as pilot:
         await wait_until(pilot, lambda: idle(app))
         await pilot.press("f4", "down")
-        await pilot.press(*"x", "enter")
-        await wait_until(pilot, lambda: "cannot be" in screen_text(app))
+        await pilot.press(*"4096", "enter")
+        await wait_until(pilot, lambda: "context is kept" in screen_text(app))
         app.screen.set_focus(None)
         await pilot.pause()
         golden(app)
