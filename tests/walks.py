@@ -217,7 +217,8 @@ def main() -> None:
                 found[word] += 1
             signal.alarm(0)
             done += 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TimeoutError):
+        # What was found until now is told all the same.
         signal.alarm(0)
     seconds = round(time.monotonic() - start)
     print(json.dumps({"schemas": done, "seconds": seconds, **MASKS, **found}, indent=2))
