@@ -142,8 +142,11 @@ def round_(case: Case, here: Local, process: Engine, peer: Peer) -> Iterator[Non
 
 
 def _text(report: Report, here: Local, tools: Sequence[Tool]) -> None:
-    """Free text with the grammar of a turn in which the model may answer, and without one."""
-    written = prompt.render([example.STORY], tools, here.format)
+    """Free text with the grammar of a turn in which the model may answer, and without one.
+
+    The prompt has no tools, so that even a model that likes to call writes text.
+    """
+    written = prompt.render([example.STORY], (), here.format)
     auto = grammar.for_turn(tools, "auto").grammar
     for name, rules in (("text in auto", auto), ("text, no grammar", None)):
         end = _write(here, written, rules, TEXT)

@@ -38,7 +38,7 @@ TRIP = User(
     "Find flights from San Francisco to London on 2026-12-24 for 2 passengers in business class, "
     "and tell me the weather in London in celsius."
 )
-STORY = User("Tell me a long story about a lighthouse keeper and a whale. Use no tool.")
+STORY = User("Tell me a long story about a lighthouse keeper and a whale.")
 PADDING = "These are notes on how the assistant works with its tools, day by day. "
 
 
