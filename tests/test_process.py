@@ -48,7 +48,9 @@ def test_it_says_what_the_same_engine_here_says(engine: EngineProcess, qwen_path
     rules = grammar.for_turn(tools, "required").grammar
     for _ in range(2):
         replies = [
-            [item for item in one.generate(hello(one, "Go."), rules, GREEDY) if type(item) is str]
+            "".join(
+                item for item in one.generate(hello(one, "Go."), rules, GREEDY) if type(item) is str
+            )
             for one in (engine, here)
         ]
         assert replies[0] == replies[1]

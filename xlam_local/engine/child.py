@@ -11,6 +11,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -27,6 +28,8 @@ Json = Mapping[str, Any]
 
 IDLE = 1.0
 """Seconds without a request after which a prefix is kept."""
+FRAME = 0.04
+"""Seconds of text that go out together: each message takes a core from those that compute."""
 STEP = 0.01
 """Progress of a load that is worth a message."""
 
@@ -46,6 +49,10 @@ class Child:
         self._enough: set[int] = set()
         """Replies that are to end."""
         self._loaded = 0.0
+        self._text = ""
+        """What is written and not sent yet."""
+        self._frame = 0.0
+        """When the next text is sent."""
 
     def run(self) -> None:
         """Answer until there are no more requests."""
@@ -130,6 +137,7 @@ class Child:
             Sampling(**request["sampling"]),
         )
         enough: bool | None = None
+        self._text, self._frame = "", 0.0
         with contextlib.closing(items):
             while True:
                 try:
@@ -142,15 +150,22 @@ class Child:
                 self._say(item)
 
     def _say(self, item: Prefill | str | Note | End) -> None:
+        if isinstance(item, str):
+            self._text += item
+            if time.monotonic() < self._frame:
+                return
+        if self._text:
+            self._tell(text=self._text)
+            self._text, self._frame = "", time.monotonic() + FRAME
         match item:
-            case str(text):
-                self._tell(text=text)
             case Prefill(done, total):
                 self._tell(prefill=(done, total))
             case Note(text):
                 self._tell(note=text)
             case End(cut, usage):
                 self._tell(cut=cut, usage=asdict(usage))
+            case _:
+                pass
 
     def _tell(self, **message: Any) -> None:
         line = json.dumps({"number": self._number, **message}).encode() + b"\n"

@@ -62,13 +62,19 @@ class _Log:
         return any(words in error.casefold() for error in self.errors for words in NO_ROOM)
 
 
+def _listening() -> _Log:
+    """llama.cpp made ready, its log going to us instead of the terminal, and no error yet."""
+    sink = _started()
+    # Whoever loaded a vocabulary before may have sent the log elsewhere.
+    llama_cpp.llama_log_set(sink.callback, ctypes.c_void_p(0))
+    sink.errors.clear()
+    return sink
+
+
 @lru_cache(maxsize=1)
 def _started() -> _Log:
-    """llama.cpp made ready, its log going to us instead of the terminal."""
-    sink = _Log()
-    llama_cpp.llama_log_set(sink.callback, ctypes.c_void_p(0))
     llama_cpp.llama_backend_init()
-    return sink
+    return _Log()
 
 
 class Switch:
@@ -110,8 +116,7 @@ class Model:
         self.path = path
         if not path.is_file():
             raise ModelMissing(f"There is no model file {path}.")
-        sink = _started()
-        sink.errors.clear()
+        sink = _listening()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         if progress is not None:
@@ -216,8 +221,7 @@ class Context:
     """
 
     def __init__(self, model: Model, settings: Settings) -> None:
-        sink = _started()
-        sink.errors.clear()
+        sink = _listening()
         self.switch = Switch()
         size = min(settings.context, model.longest)
         params = _context_params(model, size, settings)

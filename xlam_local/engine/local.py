@@ -149,11 +149,11 @@ class Engine:
         kept, note = self._begin(tokens)
         if note:
             yield Note(note)
-        yield from self._prefill(tokens, kept)
         constraint = self.compiler().start(rules) if rules else Free()
-        read = time.perf_counter()
         self.grammar_seconds = []
         reply = _Reply(self, constraint, sampling, room)
+        yield from self._prefill(tokens, kept, reply.begin())
+        read = time.perf_counter()
         try:
             yield from reply.write()
         finally:
@@ -240,16 +240,20 @@ class Engine:
         # What could not be kept is not tried again and again.
         self._saved = len(tokens)
 
-    def _prefill(self, tokens: Sequence[int], kept: int) -> Iterator[Prefill]:
-        """Read the prompt in parts that each take about CHUNK_SECONDS."""
-        done, size = kept, FIRST_CHUNK
-        yield Prefill(done, len(tokens))
+    def _prefill(self, tokens: Sequence[int], kept: int, begun: Sequence[int]) -> Iterator[Prefill]:
+        """Read the prompt in parts that each take about CHUNK_SECONDS.
+
+        The reply's first tokens, where the grammar forces them, are read with the last part.
+        """
+        done, size, count = kept, FIRST_CHUNK, len(tokens)
+        tokens = [*tokens, *begun]
+        yield Prefill(done, count)
         while done < len(tokens):
             started = time.perf_counter()
             part = tokens[done : done + min(size, self.context.batch_size)]
             self.context.decode(part)
             done += len(part)
-            yield Prefill(done, len(tokens))
+            yield Prefill(min(done, count), count)
             if time.perf_counter() - started < CHUNK_SECONDS / 2:
                 size *= 2
 
@@ -272,22 +276,32 @@ class _Reply:
         self.reader = Reader(engine.context, engine.costs, drafts)
         self._random = np.random.default_rng(sampling.seed)
         self._spent = 0.0
+        self._begun: list[int] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def begin(self) -> list[int]:
+        """The tokens that the reply begins with in any case, to be read with the prompt."""
+        self._begun = self._forced()[: self.room]
+        return self._begun if self._goes_on(len(self._begun)) else []
+
+    def _goes_on(self, count: int) -> bool:
+        return count < self.room and not self.constraint.finished()
 
     def write(self) -> Generator[str, bool | None, None]:
         """Write until the end, or until there is no more room."""
         ends, last = self.engine.model.ends, self.room - min(CLOSING, self.room // 2)
-        new = self._forced()
+        new, unread = self._begun, False
         while True:
             new = new[: self.room - self.count]
             self.count += len(new)
-            ended = self.constraint.finished()
-            full = not ended and self.count == self.room
-            self.cut = self.cut or full
-            text = self._text(new, final=ended or full)
-            if (text and (yield text)) or ended or full:
+            goes_on = self._goes_on(self.count)
+            self.cut = self.cut or not (goes_on or self.constraint.finished())
+            text = self._text(new, final=not goes_on)
+            if (text and (yield text)) or not goes_on:
                 return
-            self.reader.read(new, self.constraint)
+            if unread:
+                self.reader.read(new, self.constraint)
+            unread = True
             if self.count < last or self.constraint.accepting():
                 token = self._next()
             else:
