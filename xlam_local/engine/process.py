@@ -28,8 +28,6 @@ PATIENCE = 300.0
 FAREWELL = 5.0
 """Seconds that the process has to keep a prefix and end."""
 LOG_BYTES = 1_000_000
-# OpenMP's threads wait for each other by spinning; with a busy core they would spin for long.
-SPIN = {"GOMP_SPINCOUNT": "10000"}
 
 NAMES = {number.value: number.name for number in signal.Signals}
 Json = Mapping[str, Any]
@@ -269,7 +267,6 @@ class _Line:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**SPIN, **os.environ},
                 # A Ctrl-C in the terminal is for the program, which then cancels.
                 start_new_session=True,
             )
