@@ -106,6 +106,10 @@ class EngineProcess:
             self._line.close(wait)
             self._line = None
 
+    def __del__(self) -> None:
+        """Leave no process behind an engine that nobody closed."""
+        self.close()
+
     @property
     def name(self) -> str:
         """The model's name, as its file says it."""
