@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import fit, gbnf, grammar, prompt
 from ..agent import Engine
@@ -121,7 +121,7 @@ def round_(case: Case, here: Local, process: Engine, peer: Peer) -> Iterator[Non
         ("calls, no drafts", here, {"drafts": False}),
         ("calls, drafts always", here, {"drafts": True}),
     ):
-        with _set(here, change):
+        with _changed(here, change):
             end = _write(engine, written, rules, CALLS)
         report.add(name, SPEED, end.usage.decode_speed)
         if not change and engine is here:
@@ -160,19 +160,15 @@ def _write(engine: Engine, written: Prompt, rules: Grammar | None, most: int) ->
     return end
 
 
-class _set:  # noqa: N801
+@contextmanager
+def _changed(engine: Local, change: Mapping[str, Any]) -> Iterator[None]:
     """Change an engine's settings for a while."""
-
-    def __init__(self, engine: Local, change: dict[str, bool]) -> None:
-        self._engine = engine
-        self._changed = replace(engine.settings, **change)  # type: ignore[arg-type]
-        self._before = engine.settings
-
-    def __enter__(self) -> None:
-        self._engine.settings = self._changed
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.settings = self._before
+    before = engine.settings
+    engine.settings = replace(before, **change)
+    try:
+        yield
+    finally:
+        engine.settings = before
 
 
 def _grammar_cost(report: Report, seconds: Sequence[float]) -> None:
