@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from xlam_local import grammar, prompt
+from xlam_local import grammar, machine, prompt
 from xlam_local.engine import Settings
 from xlam_local.engine.local import Engine
 from xlam_local.engine.process import EngineProcess
@@ -226,3 +226,14 @@ def test_a_process_that_is_gone_when_tokens_are_counted_is_started_again(
     assert engine.count([hello(engine)]) == count
     notes = [item for item in engine.generate(hello(engine), None, GREEDY) if type(item) is Note]
     assert [note.text.endswith("It is started again.") for note in notes] == [True]
+
+
+def test_no_module_of_the_working_folder_is_imported(
+    qwen_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("numpy", "json", "llama_cpp"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\nraise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    EngineProcess.load(qwen_path, SETTINGS).close()
+    machine.backends()
+    assert not (tmp_path / "ran").exists()

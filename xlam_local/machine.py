@@ -70,7 +70,8 @@ def backends() -> list[Backend]:
 
     A broken driver takes down the process that asks it.
     """
-    command = [sys.executable, "-m", __name__]
+    # -P: no module of the working folder is imported.
+    command = [sys.executable, "-P", "-m", __name__]
     try:
         asked = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
         return [Backend(**one) for one in json.loads(asked.stdout.splitlines()[-1])]

@@ -267,7 +267,8 @@ class _Line:
         self._lines: list[bytes] = []
         with _opened(log) as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "xlam_local.engine.child"],
+                # -P: no module of the working folder is imported, whose files are nobody's choice.
+                [sys.executable, "-P", "-m", "xlam_local.engine.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

