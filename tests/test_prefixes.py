@@ -206,6 +206,18 @@ def test_a_damaged_prefix_is_told_of_and_the_prompt_is_read(
     engine.close()
 
 
+def test_a_prefix_that_cannot_be_kept_is_told_of_once(qwen_path: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    engine = Engine.load(qwen_path, Settings(context=2048, threads=1, prefixes=blocked / "kept"))
+    told = []
+    for number in range(3):
+        told.append([note.text for note in reply(engine, f"{LONG} {number}")[2]])
+        engine.keep_prefix()
+    assert told == [[], ["The prefix cannot be kept: Not a directory."], []]
+    engine.close()
+
+
 def test_two_engines_share_one_cache(qwen_path: Path, tmp_path: Path) -> None:
     settings = Settings(context=2048, threads=1, prefixes=tmp_path)
     engines: Sequence[Engine] = [Engine.load(qwen_path, settings) for _ in range(2)]

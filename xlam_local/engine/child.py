@@ -116,7 +116,7 @@ class Child:
         self._engine = engine = Engine.load(path, settings, self._progress)
         form = write_format(engine.format)
         # It takes half a second, and nearly every prompt that follows needs it.
-        engine.compiler()
+        _ = engine.compiler
         self._tell(loaded={"name": engine.name, "size": engine.size, "format": form})
 
     def _progress(self, done: float) -> None:

@@ -305,12 +305,11 @@ class Context:
 
 
 def _heard(progress: Callable[[float], object]) -> Any:
-    @llama_cpp.llama_progress_callback  # type: ignore[untyped-decorator]
     def heard(done: float, _data: object) -> bool:
         progress(done)
         return True
 
-    return heard
+    return llama_cpp.llama_progress_callback(heard)
 
 
 def _context_params(model: Model, size: int, settings: Settings) -> Any:

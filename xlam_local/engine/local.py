@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import logging
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property
@@ -26,8 +24,6 @@ from .prefixes import Prefixes, fingerprint
 from .rules import RulesText
 from .sampling import choose, cuts_off, penalized
 from .settings import Settings
-
-log = logging.getLogger(__name__)
 
 CHUNK_SECONDS = 0.25
 """How long a part of a prefill takes at most, so that it can be shown and cancelled."""
@@ -52,9 +48,12 @@ class Engine:
         self.settings = settings
         self.costs = Costs()
         self._rules = RulesText(settings.executor)
-        self._compiling = threading.Lock()
         self.grammar_seconds: list[float] = []
         """What the grammar took for each token of the last reply that was sampled."""
+        self._untold: list[str] = []
+        """What went wrong with prefixes, and nobody heard of yet."""
+        self._keeps = True
+        """Whether prefixes can be kept; they are loaded in any case."""
         self._saved = 0
         """How many of the context's tokens are on disk."""
 
@@ -146,10 +145,10 @@ class Engine:
                 "shorten the conversation, offer fewer tools, or make the context larger."
             )
         started = time.perf_counter()
-        kept, note = self._begin(tokens)
-        if note:
-            yield Note(note)
-        constraint = self.compiler().start(rules) if rules else Free()
+        kept = self._begin(tokens)
+        while self._untold:
+            yield Note(self._untold.pop(0))
+        constraint = self.compiler.start(rules) if rules else Free()
         self.grammar_seconds = []
         reply = _Reply(self, constraint, sampling, room)
         yield from self._prefill(tokens, kept, reply.begin())
@@ -164,28 +163,24 @@ class Engine:
             reply.cut, Usage(len(tokens), kept, reply.count, read - started, seconds, *guesses)
         )
 
+    @cached_property
     def compiler(self) -> Compiler:
-        """What compiles grammars for this model; making it takes half a second, once."""
-        with self._compiling:
-            return self._compiler
-
-    @cached_property
-    def _compiler(self) -> Compiler:
-        def known() -> list[bytes]:
-            folder = self.settings.prefixes
-            return pieces(self.model, folder, self._fingerprint[:16] if folder else "")
-
-        return EXECUTORS[self.settings.executor](self.model, known)
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        return fingerprint(self.model.path)
+        """What compiles grammars for this model; making it takes half a second."""
+        return EXECUTORS[self.settings.executor](self.model, self._pieces)
 
     @cached_property
     def closer(self) -> Closer:
         """What closes calls when the room runs out."""
-        pieces = [self.model.piece(token) for token in range(self.model.vocab_size)]
-        return Closer(pieces, self.model.ends)
+        return Closer(self._pieces(), self.model.ends)
+
+    def _pieces(self) -> list[bytes]:
+        """What each token writes."""
+        folder = self.settings.prefixes
+        return pieces(self.model, folder, self._fingerprint[:16] if folder else "")
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.model.path)
 
     @cached_property
     def _prefixes(self) -> Prefixes | None:
@@ -203,41 +198,45 @@ class Engine:
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         return Prefixes(folder, key, self.name, settings.prefix_bytes)
 
-    def _begin(self, tokens: Sequence[int]) -> tuple[int, str]:
-        """Keep or load what is known of a prompt: how many tokens, and what went wrong."""
-        wanted, note = tokens[:-1], ""
+    def _begin(self, tokens: Sequence[int]) -> int:
+        """Keep or load what is known of a prompt: how many tokens."""
+        wanted = tokens[:-1]
         kept = common(self.context.tokens, wanted)
         if self._prefixes and len(wanted) - kept >= WORTH_LOADING:
             path, shared = self._prefixes.find(wanted)
             if path and shared >= kept + WORTH_LOADING:
                 self.keep_prefix()
-                note = self._restore(self._prefixes, path)
+                self._restore(self._prefixes, path)
                 kept = common(self.context.tokens, wanted)
         self._saved = min(self._saved, kept)
         self.context.keep(kept)
-        return len(self.context.tokens), note
+        return len(self.context.tokens)
 
-    def _restore(self, prefixes: Prefixes, path: Path) -> str:
+    def _restore(self, prefixes: Prefixes, path: Path) -> None:
         try:
             tokens, state = prefixes.load(path)
         except IntegrityError as error:
-            return str(error)
+            self._untold.append(str(error))
+            return
         if len(tokens) > self.context.size or not self.context.restore(tokens, state):
-            return f"llama.cpp does not take the kept prefix {path.name}; the prompt is read."
+            told = f"llama.cpp does not take the kept prefix {path.name}; the prompt is read."
+            self._untold.append(told)
+            return
         self._saved = len(tokens)
-        return ""
 
     def keep_prefix(self, least: int = WORTH_KEEPING) -> None:
         """Keep on disk what the KV cache holds, where enough of it is new."""
         tokens = self.context.tokens
         new = len(tokens) - self._saved
-        if not self._prefixes or len(tokens) < WORTH_KEEPING or new < max(least, self._saved // 4):
+        enough = len(tokens) >= WORTH_KEEPING and new >= max(least, self._saved // 4)
+        if not (self._prefixes and self._keeps and enough):
             return
         try:
             self._prefixes.save(tokens, self.context.state())
         except XlamError as error:
-            log.warning("%s", error)
-        # What could not be kept is not tried again and again.
+            # It is told with the next reply, and not tried again and again.
+            self._untold.append(str(error))
+            self._keeps = False
         self._saved = len(tokens)
 
     def _prefill(self, tokens: Sequence[int], kept: int, begun: Sequence[int]) -> Iterator[Prefill]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -55,6 +55,8 @@ class EngineProcess:
         """The grammar that the process has."""
         self._about: Json = {}
         self._untold: list[Note] = []
+        self._spoken = False
+        """Whether any text of the reply has gone out."""
 
     @classmethod
     def load(
@@ -170,17 +172,17 @@ class EngineProcess:
         """
         rules = self._rules.of(grammar) if grammar else None
         yield from self._alive()
-        spoken = _Spoken()
+        self._spoken = False
         try:
             yield from self._notes()
-            yield from self._reply(prompt, rules, sampling, spoken)
+            yield from self._reply(prompt, rules, sampling)
         except EngineStopped as error:
-            if spoken.any:
+            if self._spoken:
                 self.close(wait=0.0)
                 raise
             yield from self._again(error)
             yield from self._notes()
-            yield from self._reply(prompt, rules, sampling, spoken)
+            yield from self._reply(prompt, rules, sampling)
 
     def _alive(self) -> Iterator[Tick]:
         """Start the process again if it has ended."""
@@ -198,9 +200,7 @@ class EngineProcess:
         while self._untold:
             yield self._untold.pop(0)
 
-    def _reply(
-        self, prompt: Prompt, rules: str | None, sampling: Sampling, spoken: _Spoken
-    ) -> Generation:
+    def _reply(self, prompt: Prompt, rules: str | None, sampling: Sampling) -> Generation:
         same = rules is not None and rules == self._sent
         number = self._send(
             {
@@ -216,7 +216,7 @@ class EngineProcess:
                 item = _item(message)
                 over = isinstance(item, End)
                 if isinstance(item, str):
-                    spoken.any = True
+                    self._spoken = True
                 if stopped and not over:
                     continue
                 if (yield item):
@@ -251,12 +251,6 @@ class EngineProcess:
         raise EngineStopped("The model was unloaded.")
 
 
-class _Spoken:
-    """Whether any text of a reply has gone out."""
-
-    any = False
-
-
 class _Line:
     """The process, and the JSON lines that go to it and come from it."""
 
@@ -275,38 +269,41 @@ class _Line:
                 # A Ctrl-C in the terminal is for the program, which then cancels.
                 start_new_session=True,
             )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._in, self._out = self.process.stdin, self.process.stdout
+        self._news = selectors.DefaultSelector()
+        self._news.register(self._out, selectors.EVENT_READ)
 
     def alive(self) -> bool:
         return self.process.poll() is None
 
     def send(self, message: Json) -> None:
-        assert self.process.stdin is not None
         self._heard = time.monotonic()
         try:
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            self._in.write(json.dumps(message).encode() + b"\n")
+            self._in.flush()
         except (OSError, ValueError) as error:
             raise self._ended() from error
 
     def receive(self, seconds: float) -> Json | None:
         """The next message; None where none comes for some seconds."""
-        assert self.process.stdout is not None
         if not self._lines:
-            self._fill(self.process.stdout.fileno(), seconds)
+            self._fill(seconds)
         if not self._lines:
             return None
         message: Json = json.loads(self._lines.pop(0))
         return message
 
-    def _fill(self, handle: int, seconds: float) -> None:
-        if not select.select([handle], [], [], seconds)[0]:
+    def _fill(self, seconds: float) -> None:
+        if not self._news.select(seconds):
             if time.monotonic() - self._heard > self._patience:
                 self.close(0.0)
                 raise EngineStopped(
                     f"llama.cpp said nothing for {self._patience:.0f} seconds and was ended."
                 )
             return
-        data = os.read(handle, 1 << 16)
+        data = os.read(self._out.fileno(), 1 << 16)
         if not data:
             raise self._ended()
         self._heard = time.monotonic()
@@ -321,13 +318,14 @@ class _Line:
     def close(self, wait: float) -> None:
         """End the process: it sees that its input ends, or is killed."""
         with contextlib.suppress(OSError):
-            self.process.stdin.close()  # type: ignore[union-attr]
+            self._in.close()
         try:
             self.process.wait(wait)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.process.stdout.close()  # type: ignore[union-attr]
+        self._news.close()
+        self._out.close()
 
 
 def stopped(code: int | None) -> EngineStopped:
