@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from xlam_local import fit
 from xlam_local.config import Config
 from xlam_local.errors import IntegrityError, ModelMissing
-from xlam_local.opening import open_engine, open_here, opening
+from xlam_local.opening import given_up, open_engine, open_here, opening
 from xlam_local.types import Loading, Note
 
 from .tiny import write
@@ -38,6 +41,20 @@ def test_a_model_is_opened_in_a_process_of_its_own(qwen_path: Path) -> None:
 def test_a_context_that_the_model_cannot_use_is_told_of(qwen_path: Path) -> None:
     with closing(opening(str(qwen_path), Config(context=5000, threads=1))) as steps:
         assert next(steps) == Note(f"{qwen_path.name} can use 4096 tokens of context, not more.")
+
+
+def test_what_a_gpu_has_no_room_for_is_told_of() -> None:
+    shape = fit.Shape(28, 2, 128, 12, 1536, 8960, 151936, 32768)
+    weights = fit.Weights("m.gguf", 4 * fit.GIB, 140 * fit.MIB, shape)
+    gpu = fit.Device("card", 2 * fit.GIB, 2 * fit.GIB)
+    here = fit.Machine("laptop", 32 * fit.GIB, 30 * fit.GIB, 8, (gpu,))
+    plan = fit.choose(weights, here, fit.Wish(2048))
+    assert re.match(
+        r"\d of the 28 layers of m.gguf fit on the GPU", given_up(plan, here, fit.Wish())
+    )
+    assert given_up(plan, here, fit.Wish(gpu_layers=plan.gpu_layers)) == ""
+    alone = replace(here, devices=())
+    assert given_up(fit.choose(weights, alone, fit.Wish(2048)), alone, fit.Wish()) == ""
 
 
 def test_leaving_it_early_leaves_no_process(qwen_path: Path) -> None:
@@ -70,6 +87,7 @@ def test_less_is_tried_when_loading_runs_out_of_memory(tmp_path: Path, own_folde
     script = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({2 << 30}, {2 << 30}))
+from xlam_local import fit
 from xlam_local.config import Config
 from xlam_local.opening import opening
 from xlam_local.types import Note

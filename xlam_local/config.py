@@ -12,6 +12,7 @@ from typing import Any
 import platformdirs
 
 from .errors import UsageError
+from .fit import KV_BYTES, KvType
 
 APP = "xlam-local"
 
@@ -48,7 +49,7 @@ class Config:
     """Threads that compute; every fast core when not set."""
     gpu_layers: int | None = None
     """Layers on the GPU; as many as fit when not set."""
-    kv: str = "f16"
+    kv: KvType = "f16"
     """How the KV cache is kept: f16, q8_0 or q4_0."""
     fallback: bool = True
     """Whether less is tried where a model does not fit as it was wished."""
@@ -142,7 +143,7 @@ def _switch(value: object) -> bool:
 
 
 def _kv(value: object) -> bool:
-    return value in ("f16", "q8_0", "q4_0")
+    return value in KV_BYTES
 
 
 KINDS = {

@@ -38,6 +38,11 @@ class Backend:
     free: int
 
 
+def here() -> Machine:
+    """This computer, with the GPUs that the installed llama.cpp can use."""
+    return measure(backends() if offloads() else ())
+
+
 def measure(backends: Sequence[Backend] = (), root: Path = ROOT) -> Machine:
     """This computer, with the devices that llama.cpp can use."""
     import psutil

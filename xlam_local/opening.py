@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import config, fit, machine, models
 from .config import Config, Folders
+from .engine import Settings
 from .errors import OutOfMemory
 from .types import Loading, Note
 
@@ -60,9 +61,10 @@ def opening(
 
     folders = folders or config.folders()
     settings = settings or config.load(folders.config / "config.toml")
-    path, store = _found(name, settings, folders)
-    weights = _weights(path)
-    here = machine.measure(machine.backends() if machine.offloads() else ())
+    store = models.Store.under(folders.config, folders.data)
+    path = found(name, settings, store)
+    weights = weights_of(path)
+    here = machine.here()
     if not machine.offloads() and (machine.nvidia() or machine.amd()):
         yield Note(BLIND)
     if settings.context > weights.shape.longest:
@@ -72,8 +74,8 @@ def opening(
     memory = _Memory(folders.data / PLANS, weights, here, wish)
     failed: OutOfMemory | None = None
     for plan in memory.ordered(_tried(weights, here, wish, settings.fallback)):
-        if plan.changed:
-            yield Note(f"{weights.name} does not fit as wished; with {plan.changed} it may.")
+        if note := given_up(plan, here, wish):
+            yield Note(note)
         engine = EngineProcess(path, of_plan(plan, settings, folders), log)
         try:
             yield from engine.start()
@@ -84,6 +86,19 @@ def opening(
         models.mark_used(path, store)
         return engine
     raise failed or _too_large(weights, here, wish)
+
+
+def given_up(plan: fit.Plan, here: fit.Machine, wish: fit.Wish) -> str:
+    """What a plan leaves of the wish, as a sentence; nothing where that is all of it."""
+    layers = plan.weights.shape.layers
+    if plan.changed:
+        return f"{plan.weights.name} does not fit as wished; with {plan.changed} it may."
+    if here.devices and wish.gpu_layers is None and plan.gpu_layers <= layers:
+        return (
+            f"{plan.gpu_layers} of the {layers} layers of {plan.weights.name} fit on the GPU; "
+            "the processor computes the others."
+        )
+    return ""
 
 
 def open_here(path: Path, settings: Config | None = None) -> Engine:
@@ -98,21 +113,30 @@ def open_here(path: Path, settings: Config | None = None) -> Engine:
 
     folders = config.folders()
     settings = settings or config.load(folders.config / "config.toml")
-    here = machine.measure(machine.backends() if machine.offloads() else ())
-    plan = fit.choose(_weights(path), here, wished(settings))
+    plan = fit.choose(weights_of(path), machine.here(), wished(settings))
     return Engine.load(path, of_plan(plan, settings, folders))
+
+
+def found(name: str | None, settings: Config, store: models.Store) -> Path:
+    """The file of the model called `name`, of the user's choice, or of the only one there is."""
+    wanted = name or settings.model
+    return models.find(wanted, store) if wanted else models.default(store)
+
+
+def weights_of(path: Path) -> fit.Weights:
+    """What a model's file means for memory, once its header was found whole."""
+    from .models.weights import of_file
+
+    return of_file(models.header(path))
 
 
 def wished(settings: Config) -> fit.Wish:
     """What the user wants of a plan."""
-    kv: Any = settings.kv
-    return fit.Wish(settings.context, kv, settings.threads, settings.gpu_layers)
+    return fit.Wish(settings.context, settings.kv, settings.threads, settings.gpu_layers)
 
 
-def of_plan(plan: fit.Plan, settings: Config, folders: Folders) -> Any:
+def of_plan(plan: fit.Plan, settings: Config, folders: Folders) -> Settings:
     """What the engine is told."""
-    from .engine import Settings
-
     return Settings(
         context=plan.context,
         threads=plan.threads,
@@ -122,18 +146,6 @@ def of_plan(plan: fit.Plan, settings: Config, folders: Folders) -> Any:
         prefixes=folders.cache / "prefixes" if settings.prefix_cache else None,
         prefix_bytes=settings.prefix_cache << 20,
     )
-
-
-def _found(name: str | None, settings: Config, folders: Folders) -> tuple[Path, models.Store]:
-    store = models.Store.under(folders.config, folders.data)
-    wanted = name or settings.model
-    return (models.find(wanted, store) if wanted else models.default(store)), store
-
-
-def _weights(path: Path) -> fit.Weights:
-    from .models.weights import of_file
-
-    return of_file(models.header(path))
 
 
 def _tried(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,23 +57,20 @@ def bench(model: str | None, rounds: int, as_json: bool, **how: Any) -> None:
 
 
 def _case(model: str | None, threads: int | None, server: str | None) -> Case:
-    from .. import __version__, fit, models
+    from .. import __version__, fit, models, opening
     from ..bench import Case
     from ..bench.report import Report
-    from ..engine import Settings
-    from ..models.weights import of_file
 
     folders = config.folders()
     settings = config.load(folders.config / "config.toml")
-    store = models.Store.under(folders.config, folders.data)
-    wanted = model or settings.model
-    path = models.find(wanted, store) if wanted else models.default(store)
-    here = machine.measure(machine.backends() if machine.offloads() else ())
-    plan = fit.choose(of_file(models.header(path)), here, fit.Wish(4096, threads=threads))
-    loaded = Settings(plan.context, plan.threads, plan.gpu_layers, plan.kv, plan.batch)
+    settings = replace(settings, threads=threads or settings.threads, context=4096)
+    path = opening.found(model, settings, models.Store.under(folders.config, folders.data))
+    here = machine.here()
+    plan = fit.choose(opening.weights_of(path), here, opening.wished(settings))
+    loaded = opening.of_plan(plan, settings, folders)
     report = Report(
         path.name,
-        f"{machine.name()}, {here.cores} cores",
+        f"{here.name}, {here.cores} cores, {plan.gpu_layers} layers on a GPU",
         {"xlam-local": __version__, **_versions()},
         {key: value for key, value in asdict(loaded).items() if key != "prefixes"},
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import config
+from ..fit import KV_BYTES
 from ..sanitize import printable
 from ..types import Loading, Note, Sampling, Tool
 
@@ -91,7 +92,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--temperature", type=click.FloatRange(0, 5), help="0 takes the likeliest token."),
     click.option("--threads", type=click.IntRange(1), help="Threads that compute."),
     click.option("--gpu-layers", type=click.IntRange(0), help="Layers on the GPU."),
-    click.option("--kv", type=click.Choice(["f16", "q8_0", "q4_0"]), help="Type of the KV cache."),
+    click.option("--kv", type=click.Choice(list(KV_BYTES)), help="Type of the KV cache."),
     click.option(
         "--no-fallback",
         "fallback",

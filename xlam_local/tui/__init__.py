@@ -45,7 +45,7 @@ def run(
     def measured() -> Machine:
         from .. import machine
 
-        return machine.measure(machine.backends() if machine.offloads() else ())
+        return machine.here()
 
     tools = Toolset(open=toolbox)
     desk = Desk(folders, settings, folder, opening, tools, measured, model, ephemeral, notes)
