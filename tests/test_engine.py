@@ -12,7 +12,8 @@ import pytest
 
 from xlam_local import gbnf, grammar, prompt, schema
 from xlam_local.engine import Settings
-from xlam_local.engine.drafts import Costs, lookup
+from xlam_local.engine.constraint import Free
+from xlam_local.engine.drafts import Costs, Reader, lookup
 from xlam_local.engine.local import Engine
 from xlam_local.engine.sampling import choose, penalized
 from xlam_local.errors import GrammarError, ModelError, ModelMissing, PromptError
@@ -300,6 +301,22 @@ def test_drafts_change_no_byte(qwen_path: Path, drafts: bool | None) -> None:
             assert items[-1].usage.drafted_tokens > 0
         engine.close()
     assert replies[0] == replies[1]
+
+
+@pytest.mark.parametrize("count", [1, 24, 25, 31, 32, 33, 70])
+def test_a_guess_never_stands_across_two_batches(qwen_path: Path, count: int) -> None:
+    engine = Engine.load(qwen_path, Settings(context=512, threads=1, batch=32))
+    again = [*range(1000, 1020)] * 5
+    reader = Reader(engine.context, Costs(), drafts=True)
+    reader.read(again[:count], Free())
+    expected = reader.logits().copy()
+    reader.finish()
+    assert engine.context.tokens == again[:count]
+    engine.context.keep(0)
+    for token in again[:count]:
+        engine.context.decode([token])
+    assert np.allclose(expected, engine.context.logits(), atol=0.05)
+    engine.close()
 
 
 def test_a_batch_costs_what_the_sizes_around_it_do() -> None:

@@ -115,7 +115,9 @@ class Reader:
         most = MOST if self._drafts else 0
         if self._drafts is None:
             most = self._paying(len(tokens))
-        most = min(most, self._context.size - len(self._context.tokens) - len(tokens))
+        context = self._context
+        room = min(context.batch_size, context.size - len(context.tokens)) - len(tokens)
+        most = min(most, room)
         if most <= 0:
             return []
         guess = constraint.allowed(lookup([*self._context.tokens, *tokens], most))
