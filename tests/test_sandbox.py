@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+import venv
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,40 @@ def test_an_isolated_program_sees_only_its_folder(tmp_path: Path) -> None:
     assert run(["sh", "-c", "touch /usr/x /etc/x || touch x"], box).code == 0
     assert (work / "x").exists()
     assert not Path("/usr/x").exists()
+
+
+@isolated
+def test_an_isolated_program_sees_itself_and_its_libraries(tmp_path: Path) -> None:
+    venv.create(tmp_path / "prefix", symlinks=True)
+    (tmp_path / "prefix" / "share").mkdir()
+    (tmp_path / "prefix" / "share" / "secret").write_text("s3cr3t")
+    work = tmp_path / "work"
+    work.mkdir()
+    python = str(tmp_path / "prefix" / "bin" / "python3")
+    box = Box(work, Sandbox.ISOLATED)
+    done = run([python, "-c", "import sys; print(sys.prefix)"], box)
+    assert done.out.decode().strip() == str(tmp_path / "prefix"), done.err
+    assert run([python, "-c", f"open('{tmp_path}/prefix/share/secret')"], box).code == 1
+    assert not isolation.belongings(Path("/usr/bin/env"))
+
+
+@isolated
+def test_an_isolated_script_finds_the_python_of_its_environment(tmp_path: Path) -> None:
+    base, environment = tmp_path / "base" / "bin", tmp_path / "environment"
+    base.mkdir(parents=True)
+    (base / "python").write_text("#!/bin/sh\necho $0 ran $1\n")
+    (base / "python").chmod(0o755)
+    (environment / "bin").mkdir(parents=True)
+    (environment / "pyvenv.cfg").write_text(f"home = {base}\n")
+    (environment / "bin" / "python").symlink_to(base / "python")
+    script = environment / "bin" / "script"
+    script.write_text(f"#!{environment}/bin/python\n")
+    script.chmod(0o755)
+    (tmp_path / "script").symlink_to(script)
+    work = tmp_path / "work"
+    work.mkdir()
+    done = run([str(tmp_path / "script")], Box(work, Sandbox.ISOLATED))
+    assert b" ran " in done.out, done.err
 
 
 @isolated

@@ -15,6 +15,8 @@ from ..errors import ToolError
 BUBBLEWRAP = "bwrap"
 COVERED = ("/tmp", "/var/tmp", "/run", "/home", "/root")
 """Folders that an isolated program finds empty: other programs' files, sockets and secrets."""
+BESIDE_PROGRAMS = ("lib", "lib64", "libexec", "pyvenv.cfg")
+"""What programs in a folder `bin` read beside it."""
 PLACES = ("/usr/bin", "/bin", "/usr/local/bin")
 """Where the sandbox's own program is looked for; the user's PATH may hold anything."""
 
@@ -67,14 +69,41 @@ def why_not() -> str:
     )
 
 
+def belongings(program: Path) -> tuple[Path, ...]:
+    """What a program needs to see of itself where it stands in a covered folder.
+
+    That is its file; and of a prefix (`bin` with `lib` beside it, as in a virtual environment) the
+    programs and their libraries, but nothing else that may stand there: `~/.local` also holds
+    `share`, with its user's data.
+    """
+    found: list[Path] = []
+    for path in {program.absolute(): None, program.resolve(): None}:
+        if not any(path.is_relative_to(place) for place in _covered()):
+            continue
+        if path.parent.name != "bin":
+            found.append(path)
+            continue
+        prefix = path.parent.parent
+        parts = (prefix / name for name in ("bin", *BESIDE_PROGRAMS))
+        found.extend(part for part in parts if part.exists())
+        python = prefix / "bin" / "python"
+        if (prefix / "pyvenv.cfg").exists() and python.resolve() not in {python, path}:
+            found.extend(belongings(python.resolve()))
+    return tuple(dict.fromkeys(found))
+
+
+def _covered() -> list[Path]:
+    """The folders that are covered, outer ones first."""
+    places = map(Path, sorted({*COVERED, str(Path.home())}))
+    return [place for place in places if place.is_dir() and not place.is_symlink()]
+
+
 def bubblewrapped(walls: Walls, folder: Path) -> Iterator[str]:
     """bubblewrap's arguments: a system that is only read, and one folder that is not."""
     yield from (_program(BUBBLEWRAP), "--unshare-all", "--die-with-parent", "--new-session")
     yield from ("--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
-    home = str(Path.home())
-    for place in sorted({*COVERED, home}):
-        if Path(place).is_dir() and not Path(place).is_symlink():
-            yield from ("--tmpfs", place)
+    for place in _covered():
+        yield from ("--tmpfs", str(place))
     if walls.network:
         names = str(Path("/etc/resolv.conf").resolve())
         yield from ("--share-net", "--ro-bind-try", names, names)

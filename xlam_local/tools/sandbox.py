@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from ..errors import ToolError
 from ..types import Sandbox
-from .isolation import Walls, walled, why_not
+from .isolation import Walls, belongings, walled, why_not
 
 KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "SHELL", "TMPDIR", "TZ", "USER")
 """What a program learns of its user's environment, besides PATH: no token is among these."""
@@ -182,7 +182,7 @@ def start(
     program = _program(command[0], environment["PATH"], box.folder)
     words = [program, *command[1:]]
     if box.level is Sandbox.ISOLATED:
-        readable = (*_home_of(Path(program)), *box.readable)
+        readable = (*belongings(Path(program)), *box.readable)
         words = walled(words, Walls(box.folder, box.network, box.hidden, readable))
     if box.level is not Sandbox.NONE:
         words = _limited(words, box.limits)
@@ -233,15 +233,6 @@ def _program(name: str, path: str, folder: Path) -> str:
     if found is None:
         raise ToolError(f"There is no program {name!r} on this machine.")
     return found
-
-
-def _home_of(program: Path) -> tuple[Path, ...]:
-    """The folder that a program under the user's home stands in, with its libraries beside it."""
-    real, home = program.resolve(), Path.home()
-    if not real.is_relative_to(home):
-        return ()
-    top = real.parent.parent if real.parent.name == "bin" else real.parent
-    return (top if top != home and top.is_relative_to(home) else real,)
 
 
 def _limited(words: Sequence[str], limits: Limits) -> list[str]:
