@@ -27,6 +27,13 @@ def test_a_ratio_divides_medians() -> None:
     assert report.figures["LlamaGrammar"].spread == pytest.approx(10 / 15)
 
 
+def test_runs_of_one_round_are_compared_with_each_other() -> None:
+    report = Report("m", "here", {}, {})
+    report.add("text in auto", "tokens/s", 10.0, 20.0, 2.0)
+    report.add("text, no grammar", "tokens/s", 10.0, 21.0, 40.0)
+    assert report.ratios == {"text in auto / no grammar": pytest.approx(20 / 21)}
+
+
 def test_the_picture_has_a_bar_for_each_figure() -> None:
     report = Report("m", "here", {}, {})
     for name in BARS[:3]:

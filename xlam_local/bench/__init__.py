@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TEXT = 64
 """Tokens of free text in a run."""
+TEXTS = 3
+"""Texts of a round; what a grammar costs them is little beside what runs differ by."""
 CALLS = 200
 """The most tokens of calls in a run."""
 HEAD = 1500
@@ -148,7 +150,7 @@ def _text(report: Report, here: Local, tools: Sequence[Tool]) -> None:
     """
     written = prompt.render([example.STORY], (), here.format)
     auto = grammar.for_turn(tools, "auto").grammar
-    for name, rules in (("text in auto", auto), ("text, no grammar", None)):
+    for name, rules in TEXTS * (("text in auto", auto), ("text, no grammar", None)):
         end = _write(here, written, rules, TEXT)
         if end.usage.reply_tokens >= TEXT // 2:
             report.add(name, SPEED, end.usage.decode_speed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import truediv
 from typing import Any
 
 from ..errors import UsageError
@@ -67,10 +68,21 @@ class Report:
         """Each ratio whose two figures are there."""
         figures = self.figures
         return {
-            name: figures[above].median / figures[below].median
+            name: ratio(figures[above].values, figures[below].values)
             for name, above, below in RATIOS
-            if above in figures and below in figures and figures[below].median
+            if above in figures and below in figures and all(figures[below].values)
         }
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """How many times the one is the other.
+
+    Runs of one round stand beside each other, so that a machine whose speed changes in between
+    changes both: their ratios are taken, and the middle one of these.
+    """
+    if len(above) != len(below):
+        return statistics.median(above) / statistics.median(below)
+    return statistics.median(map(truediv, above, below))
 
 
 def to_json(report: Report) -> dict[str, Any]:
