@@ -10,6 +10,7 @@ from xlam_local.types import (
     Calls,
     Decision,
     Delta,
+    Done,
     Effect,
     End,
     Message,
@@ -168,3 +169,32 @@ def test_what_the_model_no_longer_reads_is_told_once() -> None:
     assert "question 7" in engine.prompts[-1]
     assert "question 0" not in engine.prompts[-1]
     assert len(session.messages) == 16
+
+
+def test_a_call_is_made_once_more_without_the_model() -> None:
+    engine = Scripted(ADD_2_3, ["5"], ["Yes."])
+    session = Session(engine, [ADD])
+    session.ask("2 + 3?")
+    (said,) = (message for message in session.messages if isinstance(message, Calls))
+    calls, result, done = session.repeat(said.calls[0])
+    assert calls == Calls((ToolCall("call_1", "add", {"a": 2, "b": 3}),))
+    assert result == Result(calls.calls[0], "5")
+    assert done == Done("answer")
+    assert session.messages[-2:] == [calls, result]
+    assert session.ask("Still?") == "Yes."
+    assert len(engine.prompts) == 3
+
+
+def test_a_call_made_once_more_is_refused_as_any_other_and_left_with_a_result() -> None:
+    session = Session(Scripted(), [WRITE])
+    made = ToolCall("", "add", {"a": 2, "b": 3})
+    (_, refused, _) = session.repeat(made)
+    assert isinstance(refused, Result)
+    assert refused.refused
+    turn = session.repeat(made)
+    next(turn)
+    turn.close()
+    assert [m.ok for m in session.messages if isinstance(m, Result)] == [False, False]
+    (_, gone, _) = session.repeat(ToolCall("", "nothing", {}))
+    assert isinstance(gone, Result)
+    assert "There is no tool 'nothing'" in gone.output

@@ -119,6 +119,21 @@ def turn(
     return _Turn(list(conversation), offered, engine, approve, rules).play()
 
 
+def act(
+    conversation: Sequence[Message],
+    tools: Sequence[Tool],
+    engine: Engine,
+    approve: Approve,
+    rules: Rules = Rules(),
+) -> Generator[Event, None, None]:
+    """Run the calls that a conversation ends with, as `turn` does; the model does not speak."""
+    *_, last = conversation
+    assert isinstance(last, Calls)
+    offered = grammar.for_turn(tools).tools
+    reason = yield from _Turn(list(conversation), offered, engine, approve, rules).act(last)
+    yield Done(reason or "answer")
+
+
 def _check_choice(choice: str, offered: Sequence[Tool]) -> None:
     names = [tool.name for tool in offered]
     if choice == "required" and not names:

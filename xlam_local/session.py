@@ -86,13 +86,33 @@ class Session:
         What was said stays in the conversation, however the turn ends.
         """
         yield from self._join(User(text))
-        spoken = ""
-        reason: Reason = "cancelled"
         tools = relevance.like(self.tools, f"{self.rules.choice} {text}", *self._costs())
         if without := [tool.name for tool in self.tools if tool not in tools]:
             yield Note(f"To leave room, these tools are not offered now: {', '.join(without)}.")
-        rules = self.rules if self.rules.keep else replace(self.rules, keep=_keeper())
-        turn = agent.turn(self.messages, tools, self.engine, self._decide, rules)
+        yield from self._follow(
+            agent.turn(self.messages, tools, self.engine, self._decide, self._rules())
+        )
+
+    def repeat(self, call: ToolCall) -> Generator[Event, None, None]:
+        """Make a call once more; the model does not speak, and reads of it in the next turn."""
+        made = sum(len(m.calls) for m in self.messages if isinstance(m, Calls))
+        calls = Calls((replace(call, id=f"call_{made}"),))
+
+        def turn() -> Generator[Event, None, None]:
+            yield calls
+            yield from agent.act(
+                self.messages, self.tools, self.engine, self._decide, self._rules()
+            )
+
+        yield from self._follow(turn())
+
+    def _rules(self) -> Rules:
+        return self.rules if self.rules.keep else replace(self.rules, keep=_keeper())
+
+    def _follow(self, turn: Generator[Event, None, None]) -> Generator[Event, None, None]:
+        """Take part in a turn: each message of it joins the conversation."""
+        spoken = ""
+        reason: Reason = "cancelled"
         try:
             for event in turn:
                 match event:
