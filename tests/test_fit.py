@@ -119,3 +119,15 @@ def test_a_context_is_never_longer_than_the_model_was_trained_on() -> None:
 
 def test_threads_can_be_asked_for() -> None:
     assert fit.choose(SMALL, LAPTOP, Wish(threads=2)).threads == 2
+
+
+def test_where_a_model_computes_is_told() -> None:
+    def told(machine: Machine, layers: int | None = None) -> str:
+        plan = next(fit.plans(SMALL, machine, Wish(2048, gpu_layers=layers)))
+        return fit.where(plan, machine)
+
+    with_card = Machine("desktop", 8 * GIB, 5 * GIB, 4, (CARD,))
+    assert told(LAPTOP) == told(LAPTOP, layers=9) == "on the CPU with 4 threads"
+    assert told(with_card) == "all on card"
+    assert told(with_card, layers=9) == "9 of 28 layers on card"
+    assert told(with_card, layers=0) == "on the CPU with 4 threads"

@@ -227,6 +227,16 @@ def speed(plan: Plan, machine: Machine) -> float:
     return 1 / seconds if seconds else 0.0
 
 
+def where(plan: Plan, machine: Machine) -> str:
+    """Where the model computes, in words."""
+    layers, names = plan.weights.shape.layers, " and ".join(one.name for one in machine.devices)
+    if not names or plan.gpu_layers == 0:
+        return f"on the CPU with {plan.threads} thread{'s' if plan.threads > 1 else ''}"
+    if plan.gpu_layers > layers:
+        return f"all on {names}"
+    return f"{plan.gpu_layers} of {layers} layers on {names}"
+
+
 def _offloaded(weights: Weights, machine: Machine, wish: Wish, changed: str) -> Plan:
     """The plan with as many layers on the GPU as have room there."""
     if wish.gpu_layers is not None:

@@ -77,6 +77,7 @@ def opening(
         if note := given_up(plan, here, wish):
             yield Note(note)
         engine = EngineProcess(path, of_plan(plan, settings, folders), log)
+        engine.where = fit.where(plan, here)
         try:
             yield from engine.start()
         except OutOfMemory as error:

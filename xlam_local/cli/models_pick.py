@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import config
-from ..fit import Machine, Plan, gib
+from ..fit import Machine, Plan, gib, where
 
 if TYPE_CHECKING:
     from ..models.pick import Pick
@@ -51,20 +51,10 @@ def summary(found: Pick, here: Machine) -> Iterator[str]:
     """The recommendation in words."""
     plan = found.best.plan
     yield (
-        f"{here.name}: {plan.context} tokens of context, KV cache in {plan.kv}, {where(plan)}, "
-        f"about {found.best.speed:.0f} tokens a second."
+        f"{here.name}: {plan.context} tokens of context, KV cache in {plan.kv}, "
+        f"{where(plan, here)}, about {found.best.speed:.0f} tokens a second."
     )
     yield f"xlam-local models pull {found.best.name}"
-
-
-def where(plan: Plan) -> str:
-    """Where the model computes."""
-    layers = plan.weights.shape.layers
-    if plan.gpu_layers == 0:
-        return f"on the CPU with {plan.threads} threads"
-    if plan.gpu_layers > layers:
-        return "all on the GPU"
-    return f"{plan.gpu_layers} of {layers} layers on the GPU"
 
 
 def arithmetic(plan: Plan, here: Machine) -> Iterator[str]:

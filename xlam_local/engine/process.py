@@ -44,6 +44,8 @@ class EngineProcess:
     def __init__(
         self, path: Path, settings: Settings, log: Path | None = None, patience: float = PATIENCE
     ) -> None:
+        self.where = ""
+        """Where it computes, in words, as whoever made the plan says."""
         self._path = path
         self._settings = settings
         self._log = log
