@@ -26,6 +26,9 @@ SPEEDS = {"cuda": 250e9, "rocm": 250e9, "hip": 250e9, "metal": 70e9, "mtl": 70e9
 OTHER_SPEED = 100e9
 GPU_KINDS = ("cuda", "hip", "metal", "vulkan", "sycl", "opencl", "musa", "cann")
 
+THROTTLED = {0: "its voltage is too low", 2: "it is slowed down", 3: "it is too hot"}
+"""What the bits of a Raspberry Pi's firmware mean."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -110,9 +113,9 @@ def described(path: Path) -> Machine:
 
 
 def temperature(root: Path = ROOT) -> float | None:
-    """The processor's temperature in degrees Celsius, where the system tells."""
-    text = _text(root / "sys/class/thermal/thermal_zone0/temp")
-    return int(text) / 1000 if text.strip().lstrip("-").isdigit() else None
+    """The temperature of the hottest part in degrees Celsius, where the system tells."""
+    told = [_text(zone).strip() for zone in root.glob("sys/class/thermal/thermal_zone*/temp")]
+    return max((int(one) / 1000 for one in told if one.lstrip("-").isdigit()), default=None)
 
 
 def throttled(root: Path = ROOT) -> int | None:
@@ -123,6 +126,12 @@ def throttled(root: Path = ROOT) -> int | None:
         except ValueError:
             continue
     return None
+
+
+def slowed(root: Path = ROOT) -> list[str]:
+    """What slows a Raspberry Pi down now, as phrases."""
+    bits = throttled(root) or 0
+    return [why for bit, why in THROTTLED.items() if bits >> bit & 1]
 
 
 def nvidia(root: Path = ROOT) -> bool:

@@ -25,7 +25,6 @@ WHEELS = "https://abetlen.github.io/llama-cpp-python/whl"
 """Where llama-cpp-python's author keeps what is compiled already."""
 HOT = 80.0
 """Degrees from which on a Pi slows down."""
-THROTTLED = {0: "its voltage is too low", 2: "it is slowed down", 3: "it is too hot"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +210,11 @@ def models(case: Case) -> Iterator[Finding]:
 
 def pi(case: Case) -> Iterator[Finding]:
     """Say how a Raspberry Pi is doing."""
-    bits = machine.throttled(case.root)
-    if bits is None and "Raspberry" not in case.here.name:
+    if machine.throttled(case.root) is None and "Raspberry" not in case.here.name:
         return
     degrees = machine.temperature(case.root)
     said = case.here.name + ("" if degrees is None else f", {degrees:.0f} °C")
-    wrong = [why for bit, why in THROTTLED.items() if (bits or 0) >> bit & 1]
-    if wrong:
+    if wrong := machine.slowed(case.root):
         mend = "Use a 5 V supply made for it, and a fan."
         yield Finding("Pi", "wrong", f"{said}: {' and '.join(wrong)}", mend)
     elif degrees is not None and degrees >= HOT:

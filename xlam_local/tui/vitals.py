@@ -10,13 +10,6 @@ from pathlib import Path
 GIB = 1 << 30
 HOT = 75.0
 """Degrees from which on the temperature is worth a word."""
-THROTTLED = {
-    1 << 0: "the voltage is low",
-    1 << 1: "the clock is capped",
-    1 << 2: "it is throttled",
-    1 << 3: "it is at its soft temperature limit",
-}
-"""What the bits of a Pi's firmware mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +21,7 @@ class Vitals:
     free: int
     """Bytes that are left on the machine."""
     temperature: float | None = None
-    """Of the processor, in degrees Celsius."""
+    """Of the hottest part, in degrees Celsius."""
     trouble: str = ""
     """Why a Pi is slower than it could be."""
 
@@ -54,6 +47,8 @@ def measure(root: Path = Path("/")) -> Vitals:
     """Look at this process, its children and the machine."""
     import psutil
 
+    from .. import machine
+
     own = psutil.Process(os.getpid())
     memory = 0
     for process in (own, *own.children(recursive=True)):
@@ -62,25 +57,4 @@ def measure(root: Path = Path("/")) -> Vitals:
         except psutil.Error:
             continue
     free = psutil.virtual_memory().available
-    return Vitals(memory, free, temperature(root), trouble(root))
-
-
-def temperature(root: Path) -> float | None:
-    """The hottest thermal zone."""
-    found = []
-    for zone in (root / "sys/class/thermal").glob("thermal_zone*/temp"):
-        try:
-            found.append(int(zone.read_text()) / 1000)
-        except (OSError, ValueError):
-            continue
-    return max(found, default=None)
-
-
-def trouble(root: Path) -> str:
-    """What a Pi's firmware says of its voltage and its clock."""
-    path = root / "sys/devices/platform/soc/soc:firmware/get_throttled"
-    try:
-        bits = int(path.read_text(), 16)
-    except (OSError, ValueError):
-        return ""
-    return ", ".join(words for bit, words in THROTTLED.items() if bits & bit)
+    return Vitals(memory, free, machine.temperature(root), " and ".join(machine.slowed(root)))
