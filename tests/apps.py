@@ -8,10 +8,10 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from xlam_local import config
-from xlam_local.agent import Engine
 from xlam_local.fit import Machine
 from xlam_local.tui.app import XlamApp
 from xlam_local.tui.desk import Desk
+from xlam_local.tui.loaded import Loaded
 from xlam_local.tui.toolset import Toolset
 from xlam_local.types import Loading, Message, Note, Tool
 
@@ -19,11 +19,11 @@ App = Pilot[None]
 
 
 def app_with(
-    engine: Engine, tools: Sequence[Tool] = (), folder: Path | None = None, ephemeral: bool = False
+    engine: Loaded, tools: Sequence[Tool] = (), folder: Path | None = None, ephemeral: bool = False
 ) -> XlamApp:
     """The app; its folders are those of the test."""
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
         yield Loading(0.5)
         return engine
 
@@ -31,7 +31,7 @@ def app_with(
 
 
 def app_opening(
-    opening: Callable[[str | None], Generator[Loading | Note, None, Engine]],
+    opening: Callable[[str | None], Generator[Loading | Note, None, Loaded]],
     tools: Sequence[Tool] = (),
     folder: Path | None = None,
     ephemeral: bool = False,
@@ -52,6 +52,16 @@ async def wait_until(pilot: App, condition: Callable[[], object]) -> None:
             return
         await pilot.pause(0.01)
     raise AssertionError("It did not happen.")
+
+
+async def patiently(pilot: App, condition: Callable[[], object]) -> None:
+    """Wait for a real model, which takes its time."""
+    for _ in range(60):
+        try:
+            return await wait_until(pilot, condition)
+        except AssertionError:
+            continue
+    raise AssertionError("It took too long.")
 
 
 def idle(app: XlamApp) -> bool:

@@ -20,7 +20,7 @@ import psutil
 from xlam_local.gbnf import Grammar
 from xlam_local.types import Answer, Effect, End, Message, Prompt, Sampling, Tool, Usage, User
 
-from .apps import App, app_with, ask, idle, say, wait_until
+from .apps import app_with, ask, idle, patiently, say, wait_until
 from .scripted import Scripted
 from .test_agent import ADD_2_3, PARAMETERS
 
@@ -93,7 +93,7 @@ async def long_answer(tokens: int = TOKENS) -> dict[str, float]:
         before, began = memory(), time.perf_counter()
         async with watched() as stalls:
             await say(pilot, "Go on.")
-            await settled(pilot, lambda: idle(app) and bool(app.desk.messages))
+            await patiently(pilot, lambda: idle(app) and bool(app.desk.messages))
         seconds = time.perf_counter() - began
         async with watched() as scrolling:
             for _ in range(30):
@@ -154,16 +154,6 @@ async def old_conversation(count: int = 2000) -> dict[str, float]:
                     await pilot.press(key)
             worst[key] = stalls.worst
         return {"messages": len(talk), "opened_ms": opened, **worst}
-
-
-async def settled(pilot: App, condition: object) -> None:
-    """Wait as long as it takes."""
-    for _ in range(60):
-        try:
-            await wait_until(pilot, condition)  # type: ignore[arg-type]
-            return
-        except AssertionError:
-            continue
 
 
 def main() -> None:

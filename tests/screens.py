@@ -12,12 +12,13 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
-from xlam_local.agent import Engine
 from xlam_local.tools import builtin
+from xlam_local.tui.app import XlamApp
+from xlam_local.tui.loaded import Loaded
 from xlam_local.tui.question import Approval
 from xlam_local.types import Loading, Note
 
-from .apps import App, app_opening, idle, say, wait_until
+from .apps import App, app_opening, idle, patiently, say
 from .resources import FILES, get
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -28,46 +29,41 @@ WRITE = "Write the file hello.txt with the text: Hello from xLAM."
 
 
 async def draw(model: Path, request: str, size: tuple[int, int], to: Path) -> None:
-    """The app after the turn that `request` leads to, and before a file is written."""
+    """The app after the turn that `request` leads to, its numbers, and a file to be written."""
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
-        from xlam_local.engine import Settings
-        from xlam_local.engine.local import Engine as Local
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
+        from xlam_local.opening import opening as opened
 
-        yield Loading(0.0)
-        return Local.load(model, Settings(threads=1))
+        return (yield from opened(str(model)))
 
     app = app_opening(opening, builtin(Path()), Path("/notes"))
     async with app.run_test(size=size) as pilot:
-        await turned(pilot, request)
+        await turned(pilot, app, request)
+        await pilot.resize_terminal(120, 32)
+        await pilot.press("f5")
+        await app.workers.wait_for_complete()
+        app.chat.tell()
+        await pilot.pause()
+        drawn = app.export_screenshot(title="xlam-local")
+        to.with_name("app-numbers.svg").write_text(drawn, encoding="utf-8")
+        await pilot.press("f5")
+        await pilot.resize_terminal(*size)
         # The speed is that of a busy machine.
         app.chat.figures.first = app.chat.figures.done = None
         app.chat.tell()
         await pilot.pause()
         to.write_text(app.export_screenshot(title="xlam-local"), encoding="utf-8")
         await say(pilot, WRITE)
-        await waited(pilot, lambda: bool(app.chat.query(Approval)) or idle(app))
+        await patiently(pilot, lambda: bool(app.chat.query(Approval)) or idle(app))
         drawn = app.export_screenshot(title="xlam-local")
         to.with_name("app-approval.svg").write_text(drawn, encoding="utf-8")
         await pilot.press("ctrl+q")
 
 
-async def turned(pilot: App, request: str) -> None:
-    app = pilot.app
-    await waited(pilot, lambda: idle(app))  # type: ignore[arg-type]
+async def turned(pilot: App, app: XlamApp, request: str) -> None:
+    await patiently(pilot, lambda: idle(app))
     await say(pilot, request)
-    await waited(pilot, lambda: idle(app))  # type: ignore[arg-type]
-
-
-async def waited(pilot: App, condition: object) -> None:
-    """Wait for a real model, which takes its time."""
-    for _ in range(60):
-        try:
-            await wait_until(pilot, condition)  # type: ignore[arg-type]
-            return
-        except AssertionError:
-            continue
-    raise SystemExit("The model took too long.")
+    await patiently(pilot, lambda: idle(app))
 
 
 def main() -> None:

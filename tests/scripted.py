@@ -15,6 +15,7 @@ class Scripted:
 
     name = "scripted"
     format = prompt.QWEN
+    where = "on the CPU with 2 threads"
 
     def __init__(self, *replies: Sequence[str | End], size: int = 1 << 20) -> None:
         self.size = size
@@ -22,6 +23,9 @@ class Scripted:
         self.prompts: list[str] = []
         self.grammars: list[Grammar | None] = []
         self.closed = 0
+
+    def close(self) -> None:
+        """There is nothing to give back."""
 
     def count(self, prompts: Sequence[Prompt]) -> list[int]:
         """One token for each word."""

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from xlam_local.agent import Engine, Generation
+from xlam_local.agent import Generation
 from xlam_local.errors import EngineStopped, ModelMissing
 from xlam_local.gbnf import Grammar
 from xlam_local.history import History
 from xlam_local.tui.app import XlamApp
 from xlam_local.tui.completions import Completions
 from xlam_local.tui.entries import Answered, Cards, Noted, Said
+from xlam_local.tui.loaded import Loaded
 from xlam_local.tui.question import Approval
 from xlam_local.types import (
     Answer,
@@ -262,7 +263,7 @@ async def test_what_waits_comes_back_into_the_line_when_all_is_stopped() -> None
 async def test_what_is_said_while_the_model_loads_is_not_lost() -> None:
     loaded = threading.Event()
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
         yield Loading(0.25)
         assert loaded.wait(10)
         yield Note("It was slow.")
@@ -279,10 +280,13 @@ async def test_what_is_said_while_the_model_loads_is_not_lost() -> None:
 
 
 async def test_without_a_model_the_models_are_shown() -> None:
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
         yield Loading(0.0)
+        if here:
+            return Scripted()
         raise ModelMissing("No model is installed.")
 
+    here = False
     app = app_opening(opening)
     async with app.run_test() as pilot:
         await wait_until(pilot, lambda: "Models" in screen_text(app))
@@ -290,7 +294,11 @@ async def test_without_a_model_the_models_are_shown() -> None:
         assert "demo" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
-        assert "No model" in screen_text(app)
+        assert "No model is installed." in screen_text(app)
+        here = True
+        app.load("demo")
+        await wait_until(pilot, lambda: idle(app))
+        assert "No model" not in screen_text(app)
 
 
 class Crashing(Scripted):
@@ -358,6 +366,38 @@ async def test_the_last_thing_is_said_again() -> None:
         await pilot.press("ctrl+g")
         await wait_until(pilot, lambda: idle(app) and app.chat.last_answer() == "Two.")
     assert app.desk.messages == [User("Say something."), Answer("Two.")]
+
+
+async def test_a_call_is_run_again_and_the_model_does_not_speak() -> None:
+    sums = iter([5, 6])
+    add = Tool("add", "", PARAMETERS, Effect.READ, lambda a, b: next(sums))
+    app = app_with(Scripted(ADD_2_3, ["5"]), [add])
+    async with app.run_test() as pilot:
+        await ask(pilot, "2 + 3?")
+        await pilot.press("f6", "up", "x")
+        await wait_until(pilot, lambda: idle(app) and len(app.desk.messages) == 6)
+        cards = [e for e in app.chat.transcript.entries if isinstance(e, Cards)]
+        assert [card.text for one in cards for card in one.cards] == ["5", "6"]
+        await pilot.press("up", "x")
+        assert [one.message for one in app._notifications] == ["Only a call can be run again."]
+    assert kinds(app.desk.messages)[3:] == ["Answer", "Calls", "Result"]
+
+
+async def test_a_call_that_is_run_again_is_asked_for_again() -> None:
+    app = app_with(Scripted(ADD_2_3, ["5"]), [WRITE])
+    async with app.run_test() as pilot:
+        await wait_until(pilot, lambda: idle(app))
+        await say(pilot, "2 + 3?")
+        await asked(pilot, app)
+        await pilot.press("y")
+        await wait_until(pilot, lambda: idle(app))
+        await pilot.press("f6", "up", "x")
+        await asked(pilot, app)
+        await pilot.press("n")
+        await wait_until(pilot, lambda: idle(app))
+    results = [m for m in app.desk.messages if isinstance(m, Result)]
+    assert [m.refused for m in results] == [False, True]
+    assert len({m.call.id for m in results}) == 2
 
 
 async def test_a_long_result_is_folded_until_enter() -> None:
@@ -508,10 +548,45 @@ async def test_a_damaged_history_is_told_and_the_app_goes_on(own_folders: Path) 
         assert app.desk.number is not None
 
 
+async def test_conversations_are_renamed_exported_and_deleted(
+    own_folders: Path, tmp_path: Path
+) -> None:
+    history = History(own_folders / "data" / "history.db")
+    for text in ("Milk?", "Bread?"):
+        history.take("", [User(text), Answer("In the fridge.")])
+    app = app_with(Scripted(), folder=tmp_path)
+    async with app.run_test() as pilot:
+        await wait_until(pilot, lambda: idle(app))
+        await pilot.press("ctrl+r")
+        await wait_until(pilot, lambda: "Bread?" in screen_text(app))
+        title = history.summaries()[0].title
+        await pilot.press("f9", *["backspace"] * len(title), *"Food", "enter")
+        await wait_until(pilot, lambda: "2 conversations" in screen_text(app))
+        assert history.summaries()[0].title == "Food"
+        await pilot.press("f7")
+        await wait_until(pilot, (tmp_path / "food.md").exists)
+        await pilot.press("f8")
+        assert len(history.summaries()) == 2
+        await pilot.press("f8")
+        await wait_until(pilot, lambda: "1 conversation" in screen_text(app))
+    assert [one.title for one in history.summaries()] != ["Food"]
+    history.close()
+
+
+@pytest.mark.parametrize("key", ["f1", "f2", "f3", "f4", "ctrl+r"])
+async def test_the_key_that_opens_a_screen_closes_it(key: str) -> None:
+    app = app_with(Scripted())
+    async with app.run_test() as pilot:
+        await wait_until(pilot, lambda: idle(app))
+        for there in (True, False, True):
+            await pilot.press(key)
+            assert (app.screen is not app.chat) is there
+
+
 async def test_a_model_is_switched_and_the_conversation_stays() -> None:
     engines = {None: Scripted(["One."]), "other": Scripted(["Two."])}
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
         yield Loading(0.5)
         if name not in engines:
             raise ModelMissing(f"There is no model {name!r}.")

@@ -12,15 +12,17 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.image import SVGImageSnapshotExtension
 
-from xlam_local.agent import Engine, Generation
+from xlam_local.agent import Generation
 from xlam_local.errors import EngineStopped, ModelMissing
 from xlam_local.gbnf import Grammar
 from xlam_local.history import History
 from xlam_local.tui.app import XlamApp
+from xlam_local.tui.loaded import Loaded
 from xlam_local.tui.question import Approval
 from xlam_local.types import (
     Answer,
     Effect,
+    End,
     Loading,
     Note,
     Prefill,
@@ -29,6 +31,7 @@ from xlam_local.types import (
     Sampling,
     Tool,
     ToolCall,
+    Usage,
     User,
 )
 
@@ -115,7 +118,7 @@ async def still(pilot: App, app: XlamApp) -> None:
     """Let nothing move any more."""
     await app.workers.wait_for_complete()
     app.vitals = None
-    app.chat.figures._pieces = 0
+    app.chat.figures._letters = 0
     app.chat.prompt.cursor_blink = False
     app.chat.figures.speeds.extend([0.0] * 60)
     app.chat.figures.first = None
@@ -230,6 +233,16 @@ async def test_a_crash(golden: Check) -> None:
         golden(app)
 
 
+async def test_the_numbers(golden: Check) -> None:
+    usage = Usage(1400, 1250, 60, 0.4, 3.0, drafted_tokens=20, accepted_tokens=15)
+    app = app_with(Scripted(["Well.", End(False, usage)]), TOOLS)
+    async with app.run_test(size=(120, 32)) as pilot:
+        await ask(pilot, "What is 2 + 3?")
+        await pilot.press("f5")
+        await still(pilot, app)
+        golden(app)
+
+
 async def test_what_completes_the_line(golden: Check) -> None:
     app = app_with(Scripted(), TOOLS)
     async with app.run_test() as pilot:
@@ -242,7 +255,7 @@ async def test_what_completes_the_line(golden: Check) -> None:
 async def test_loading(golden: Check) -> None:
     go = threading.Event()
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
         yield Loading(0.4)
         go.wait(10)
         return Scripted()
@@ -255,7 +268,7 @@ async def test_loading(golden: Check) -> None:
         go.set()
 
 
-def missing(name: str | None) -> Generator[Loading | Note, None, Engine]:
+def missing(name: str | None) -> Generator[Loading | Note, None, Loaded]:
     yield Loading(0.0)
     raise ModelMissing("No model is installed.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import threading
 import time
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from xlam_local.errors import UsageError, XlamError
 from xlam_local.models import Store, catalog, installed, licences
 from xlam_local.models.hub import Hub
-from xlam_local.tui import clipboard, partial, vitals
+from xlam_local.tui import clipboard, partial, utf8, vitals
 from xlam_local.tui.blocks import chunks
 from xlam_local.tui.completions import with_files
 from xlam_local.tui.download import Download
@@ -23,7 +25,7 @@ from xlam_local.tui.figures import Figures
 from xlam_local.tui.job import Job
 from xlam_local.tui.keys import keymap
 from xlam_local.tui.pieces import FENCE_LINES, Pieces
-from xlam_local.tui.status import meter
+from xlam_local.tui.status import Told, lines, meter, parts
 from xlam_local.types import Delta, Done, Meter, Prefill, Usage
 
 from . import gguf_files
@@ -141,15 +143,30 @@ def test_figures_tell_of_reading_writing_and_the_end() -> None:
     assert (figures.first, figures.doing) == (4.0, "Writing")
     for _ in range(20):
         now[0] += 0.1
-        figures.take(Delta("a"))
+        figures.take(Delta("four"))
     assert 9 <= figures.speed <= 11
-    figures.take(Done("answer", Usage(reply_tokens=30, decode_seconds=2.0)))
-    assert (figures.speed, figures.doing) == (15.0, "")
+    figures.take(Done("answer", Usage(reply_tokens=40, decode_seconds=2.0)))
+    assert (figures.speed, figures.doing) == (20.0, "")
+    figures.begin()
+    now[0] += 1
+    figures.take(Delta("four" * 5))
+    assert 9 <= figures.speed <= 11
 
 
 def test_the_meter_has_ten_columns() -> None:
     assert meter(Meter(10, 20, 30, 40)) == "▓▒▒███░░░░"
     assert len(meter(Meter(1, 0, 0, 8000))) == 10
+
+
+def test_the_status_tells_where_the_model_computes_and_how_its_guesses_do() -> None:
+    figures = Figures()
+    told = Told("xlam", "", figures, where="all on a card")
+    assert "Computes        all on a card" in list(lines(told))
+    assert not any("guess" in line for line in lines(told))
+    figures.take(Done("answer", Usage(reply_tokens=30, drafted_tokens=20, accepted_tokens=15)))
+    assert "  guessed       20 tokens, 75 % right" in list(lines(told))
+    assert {"75 % of guesses right", "all on a card"} <= set(parts(told, 120))
+    assert "all on a card" not in set(parts(told, 80))
 
 
 def test_copying_says_where_the_text_went(tmp_path: Path) -> None:
@@ -191,6 +208,29 @@ def test_files_are_attached_in_a_fence_that_holds(tmp_path: Path) -> None:
         with_files("@b.bin", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("told", "without"),
+    [
+        ({}, ""),
+        ({"LANG": "de_DE.UTF-8"}, ""),
+        ({"LANG": "C", "LC_ALL": "C.utf8"}, ""),
+        ({"LC_CTYPE": "UTF-8", "LANG": ""}, ""),
+        ({"LANG": "C"}, "C"),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, "C"),
+        ({"LC_CTYPE": "de_DE.ISO-8859-1", "LANG": "de_DE.UTF-8"}, "de_DE.ISO-8859-1"),
+    ],
+)
+def test_a_locale_tells_whether_there_is_utf_8(told: dict[str, str], without: str) -> None:
+    assert utf8.charset(told) == without
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_ascii_is_as_wide_as_what_it_stands_for(text: str) -> None:
+    codecs.register_error("drawn", utf8.drawn)
+    written = text.encode("ascii", "drawn").decode("ascii")
+    assert sum(map(cell_len, written)) == sum(map(cell_len, text))
+
+
 def test_a_pi_tells_why_it_is_slow(tmp_path: Path) -> None:
     firmware = tmp_path / "sys/devices/platform/soc/soc:firmware"
     firmware.mkdir(parents=True)
@@ -200,7 +240,7 @@ def test_a_pi_tells_why_it_is_slow(tmp_path: Path) -> None:
     (zone / "temp").write_text("81250\n")
     found = vitals.measure(tmp_path)
     assert found.temperature == 81.25
-    assert found.trouble == "the voltage is low, it is throttled"
+    assert found.trouble == "its voltage is too low and it is slowed down"
     assert "81 °C" in list(found.words())
 
 

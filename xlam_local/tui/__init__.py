@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ..config import Config, Folders
 
 if TYPE_CHECKING:
-    from ..agent import Engine
     from ..fit import Machine
     from ..tools import Toolbox
     from ..types import Loading, Note
+    from .loaded import Loaded
 
 
 def run(
@@ -24,13 +24,16 @@ def run(
     notes: tuple[str, ...] = (),
 ) -> None:
     """Open the app and stay in it until the user leaves."""
+    from . import utf8
     from .app import XlamApp
     from .desk import Desk
     from .toolset import Toolset
 
     folder = Path.cwd()
+    if told := utf8.settle():
+        notes = (*notes, told)
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Engine]:
+    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
         from ..opening import opening as opened
 
         # What leaves no trace leaves no KV cache of it either.

@@ -67,6 +67,8 @@ class XlamApp(App[None]):
         self.downloads: list[Download] = []
         self.vitals: vitals.Vitals | None = None
         self.leaving = False
+        self.opened = ""
+        """The command that was done last; it may have opened a screen."""
         self._interrupted = 0.0
         self._measured = 0.0
 
@@ -177,7 +179,8 @@ class XlamApp(App[None]):
         self.state = "Loading the model"
         self.loading = Job(lambda: self.desk.load(name))
         self.watch_jobs()
-        self.chat.tell() if self.chat.is_mounted else None
+        if self.chat.is_mounted:
+            self.chat.tell()
 
     def cancel_load(self) -> bool:
         """Stop loading a model; whether one was."""
@@ -205,8 +208,9 @@ class XlamApp(App[None]):
         self.state = "" if self.desk.session is not None else "No model"
         self.desk.keep()
         self._tell_waiting()
-        if isinstance(job.error, ModelMissing) and self.desk.session is None:
-            self.chat.note(str(job.error), "warning")
+        missing = isinstance(job.error, ModelMissing) and self.desk.session is None
+        self.chat.welcome(str(job.error) if missing else "")
+        if missing:
             self.run_command("models")
         elif job.error is not None:
             self.chat.note(str(job.error), "error", "(/models chooses another)")
@@ -251,8 +255,14 @@ class XlamApp(App[None]):
     @property
     def model_name(self) -> str:
         """The model that speaks."""
-        session = self.desk.session
-        return printable(session.engine.name) if session is not None else ""
+        engine = self.desk.engine
+        return printable(engine.name) if engine is not None else ""
+
+    @property
+    def where(self) -> str:
+        """Where the model computes."""
+        engine = self.desk.engine
+        return printable(engine.where) if engine is not None else ""
 
     @property
     def download_told(self) -> str:
@@ -290,14 +300,18 @@ class XlamApp(App[None]):
         self.run_worker(done, thread=True)
 
     def action_command(self, name: str) -> None:
-        """Do what a key stands for."""
-        self.run_command(name)
+        """Do what a key stands for; what it has opened, it closes."""
+        if name == self.opened and self.screen is not self.chat:
+            self.put_away()
+        else:
+            self.run_command(name)
 
     def run_command(self, name: str, argument: str = "") -> None:
         """Do what is said after a slash; other screens are put away first."""
         self.put_away()
         if self.too_small and name != "quit":
             return
+        self.opened = name
         try:
             doings.DOINGS[name](self, argument)
         except XlamError as error:

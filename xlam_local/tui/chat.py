@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -120,10 +121,13 @@ class ChatScreen(Screen[None]):
             self.prompt.write(text)
             self.note(str(error), "error")
             return
-        if self.editing is not None and self.turn is None and self.app.ready:
+        if self.editing is not None:
+            if self.busy():
+                self.prompt.write(text)
+                return
             self.app.desk.replace(self.editing)
+            self.editing = None
             self.show_conversation()
-        self.editing = None
         self.queued.append(whole)
         self.next()
 
@@ -140,12 +144,14 @@ class ChatScreen(Screen[None]):
     def start(self, text: str) -> None:
         """Begin a turn."""
         desk = self.app.desk
-        self.transcript.following = True
-        self.scribe.place = len(desk.messages)
+        self._begin(lambda: desk.turn(text))
         self.scribe.take(User(text))
+
+    def _begin(self, work: Callable[[], Generator[Event, None, None]]) -> None:
+        self.transcript.following = True
+        self.scribe.place = len(self.app.desk.messages)
         self.figures.begin()
-        self.turn = Turn(desk, text)
-        self.query_one("#welcome").display = False
+        self.turn = Turn(self.app.desk, work)
         self.app.watch_jobs()
 
     # What happens in the turn.
@@ -177,7 +183,6 @@ class ChatScreen(Screen[None]):
             if not isinstance(more := self._backlog[0], Delta):
                 break
             self._backlog.popleft()
-            self.figures.take(more)
             texts.append(more.text)
             size += len(more.text)
         return Delta("".join(texts))
@@ -249,10 +254,11 @@ class ChatScreen(Screen[None]):
         self.settle_question()
 
     def settle_question(self) -> None:
-        """Take the question away."""
+        """Take the question away, if there is one."""
         self._asked = None
-        self.query(Approval).remove()
-        self.prompt.focus()
+        if questions := self.query(Approval):
+            questions.remove()
+            self.prompt.focus()
 
     # What the keys do.
 
@@ -343,11 +349,13 @@ class ChatScreen(Screen[None]):
         self.note("This is a copy; the conversation it was taken from stays in the history.")
 
     def run_again(self, entry: Entry) -> None:
-        """Ask the model to make a call once more."""
-        if isinstance(entry, Card) and entry.call is not None:
-            from .. import wire
-
-            self.say(f"Run this once more: {wire.dumps(wire.call_json(entry.call))}")
+        """Make a call once more, asked for as any other."""
+        call = entry.call if isinstance(entry, Card) else None
+        if call is None:
+            self.app.notify("Only a call can be run again.")
+        elif not self.busy():
+            desk = self.app.desk
+            self._begin(lambda: desk.repeat(call))
 
     def busy(self) -> bool:
         """Whether a turn is going on; says so."""
@@ -414,6 +422,12 @@ class ChatScreen(Screen[None]):
         """Say something in the conversation that is no part of it."""
         self.scribe.note(text, kind, key)
 
+    def welcome(self, text: str) -> None:
+        """Say what is missing before one can begin; nothing takes that away."""
+        missing = self.query_one("#welcome", Static)
+        missing.update(clean(text))
+        missing.display = bool(text)
+
     def tell(self) -> None:
         """Bring the status up to date."""
         told = Told(
@@ -423,6 +437,7 @@ class ChatScreen(Screen[None]):
             queued=len(self.queued),
             download=self.app.download_told,
             vitals=self.app.vitals,
+            where=self.app.where,
         )
         self.query_one(Status).tell(told)
         panel = self.query_one(Panel)

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 from .. import config
 from ..config import Config, Folders
 from ..errors import HistoryError, ModelMissing, UsageError
-from ..types import Event, Loading, Message, Note, Result, System, User
+from ..types import Event, Loading, Message, Note, Result, System, ToolCall, User
 
 if TYPE_CHECKING:
-    from ..agent import Engine, Rules
+    from ..agent import Rules
     from ..fit import Machine
     from ..history import Conversation, History, Summary
     from ..models import Store
     from ..session import Session
+    from .loaded import Loaded
     from .toolset import Toolset
 
-Opening = Callable[[str | None], Generator[Loading | Note, None, "Engine"]]
+
+Opening = Callable[[str | None], Generator[Loading | Note, None, "Loaded"]]
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Desk:
     """Whether nothing of the conversation is written down."""
     notes: tuple[str, ...] = ()
     """What the user is told at the start."""
+    engine: Loaded | None = None
     session: Session | None = None
     history: History | None = None
     opened: bool = False
@@ -66,17 +69,17 @@ class Desk:
 
     def load(self, name: str | None) -> Generator[Loading | Note, None, None]:
         """Load a model, and let it go on with the conversation."""
-        if self.session is not None:
+        if self.engine is not None:
             # Two models together may not fit. It starts again by itself, should this one fail.
-            _close(self.session.engine)
+            self.engine.close()
         engine = yield from self.opening(name)
         if self.session is None:
             self.session = self._begun(engine)
-        self.session.engine = engine
+        self.engine = self.session.engine = engine
         if self._kept is not None:
             self._kept.model = engine.name
 
-    def _begun(self, engine: Engine) -> Session:
+    def _begun(self, engine: Loaded) -> Session:
         from ..consent import NAME, Consent
         from ..session import Session
 
@@ -106,9 +109,16 @@ class Desk:
 
     def turn(self, text: str) -> Generator[Event, None, None]:
         """A turn, with the tools as their files are now."""
+        yield from self._ready().send(text)
+
+    def repeat(self, call: ToolCall) -> Generator[Event, None, None]:
+        """A call once more, with the tools as their files are now."""
+        yield from self._ready().repeat(call)
+
+    def _ready(self) -> Session:
         self.talk.tools = self.tools.offered()
         self.talk.rules = self._rules()
-        yield from self.talk.send(text)
+        return self.talk
 
     def keep(self) -> None:
         """Write the conversation down from now on, if it is not yet and can be."""
@@ -235,8 +245,8 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the model and of the history."""
-        if self.session is not None:
-            _close(self.session.engine)
+        if self.engine is not None:
+            self.engine.close()
         self.tools.close()
         if self.history is not None:
             self.history.close()
@@ -257,11 +267,6 @@ def _written(summary: Summary, messages: Sequence[Message], folder: Path, name: 
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
     return path
-
-
-def _close(engine: Engine) -> None:
-    if (close := getattr(engine, "close", None)) is not None:
-        close()
 
 
 def _file_name(title: str) -> str:

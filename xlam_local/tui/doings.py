@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.binding import Binding
+
 from ..errors import UsageError, XlamError
 
 if TYPE_CHECKING:
@@ -169,8 +171,8 @@ def bindings(app: XlamApp) -> Mapping[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for owner in (type(app), ChatScreen, Prompt, Transcript, Approval):
         for binding in owner.BINDINGS:
-            if (id := getattr(binding, "id", None)) is not None:
-                found[id] = (binding.key, binding.description)  # type: ignore[union-attr]
+            if isinstance(binding, Binding) and binding.id is not None:
+                found[binding.id] = (binding.key, binding.description)
     return found
 
 

@@ -159,6 +159,7 @@ class Card(Entry):
         self.call: ToolCall | None = None
         self.arguments: Mapping[str, Any] = {}
         self.state: State = "writing"
+        self.colour = MARKS[self.state][1]
         self.open = False
         """Whether everything is shown."""
         self.result: Result | None = None
@@ -166,11 +167,6 @@ class Card(Entry):
         self._seconds = 0.0
         self._head = Block(self._draw_head)
         self._body: list[Block] | None = None
-
-    @property
-    def colour(self) -> str:  # type: ignore[override]
-        """The colour of its state."""
-        return MARKS[self.state][1]
 
     @property
     def text(self) -> str:
@@ -192,7 +188,7 @@ class Card(Entry):
 
     def turn_to(self, state: State) -> None:
         """Go on to another state; the seconds count while it runs."""
-        self.state = state
+        self.state, self.colour = state, MARKS[state][1]
         if state == "running":
             self._since = time.monotonic()
         elif self._since is not None:

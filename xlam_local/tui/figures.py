@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 SPAN = 1.0
 """Seconds in one bar of the sparkline."""
 BARS = 60
+PER_TOKEN = 4.0
+"""Letters in a token, until a turn has told how many there are."""
 SHOWN = 0.5
 """Seconds that the reading has to take before a time is given for it."""
 
@@ -28,21 +30,25 @@ class Figures:
         """What the model does now, in a word."""
         self.meter: Meter | None = None
         self.speeds: deque[float] = deque([0.0] * BARS, maxlen=BARS)
-        """Pieces written in each of the last seconds."""
+        """Tokens written in each of the last seconds, by their letters."""
         self.first: float | None = None
         """Seconds until the first piece came."""
         self.done: Done | None = None
         self._sent = 0.0
         self._read: tuple[float, int] | None = None
         """When the reading began, and with how many tokens."""
+        self._per_token = PER_TOKEN
+        self._written = 0
+        """Letters of the turn."""
         self._second = 0.0
-        self._pieces = 0
+        self._letters = 0
+        """Letters of the second that is going on."""
 
     def begin(self) -> None:
         """A turn begins."""
         now = self._clock()
         self._sent, self.first, self.done, self._read = now, None, None, None
-        self._second, self._pieces = now, 0
+        self._second, self._letters, self._written = now, 0, 0
         self.doing = "Thinking"
 
     @property
@@ -57,12 +63,14 @@ class Figures:
                 self.doing = self._reading(done, total)
             case Meter():
                 self.meter = event
-            case Delta():
-                self._piece("Writing")
-            case CallDelta():
-                self._piece("Calling")
-            case Done():
+            case Delta(text):
+                self._piece("Writing", text)
+            case CallDelta(text):
+                self._piece("Calling", text)
+            case Done(_, usage):
                 self.done, self.doing = event, ""
+                if usage.reply_tokens and self._written:
+                    self._per_token = self._written / usage.reply_tokens
             case _:
                 pass
         self._count()
@@ -73,22 +81,31 @@ class Figures:
 
     @property
     def speed(self) -> float:
-        """Tokens a second: exact once the turn is over, until then pieces of the last second."""
+        """Tokens a second: exact once the turn is over, until then by the letters that came."""
         if self.done is not None:
             return self.done.usage.decode_speed
-        return max(self.speeds[-1], self._pieces / max(SPAN, self._clock() - self._second))
+        seconds = max(SPAN, self._clock() - self._second)
+        return max(self.speeds[-1], self._letters / self._per_token / seconds)
 
-    def _piece(self, doing: str) -> None:
+    @property
+    def right(self) -> float | None:
+        """How many of the guessed tokens were right, in percent, where some were guessed."""
+        if self.done is None or not (guessed := self.done.usage.drafted_tokens):
+            return None
+        return 100 * self.done.usage.accepted_tokens / guessed
+
+    def _piece(self, doing: str, text: str) -> None:
         if self.first is None:
             self.first = self.seconds
         self.doing = doing
-        self._pieces += 1
+        self._letters += len(text)
+        self._written += len(text)
 
     def _count(self) -> None:
         now = self._clock()
         while now - self._second >= SPAN:
-            self.speeds.append(self._pieces / SPAN)
-            self._pieces = 0
+            self.speeds.append(self._letters / self._per_token / SPAN)
+            self._letters = 0
             self._second = max(self._second + SPAN, now - BARS * SPAN)
 
     def _reading(self, done: int, total: int) -> str:

@@ -35,7 +35,7 @@ class HelpScreen(Screen[None]):
     """What can be pressed and said."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,f1", "dismiss", "Back", priority=True, key_display="esc"),
+        Binding("escape,q", "dismiss", "Back", priority=True, key_display="esc"),
         Binding("up,k", "scroll_sheet(-1)", "Up", show=False),
         Binding("down,j", "scroll_sheet(1)", "Down", show=False),
         Binding("pageup", "scroll_sheet(-15)", "Page up", show=False),

@@ -38,9 +38,9 @@ class HistoryScreen(Screen[int | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "Back", priority=True),
         Binding("enter", "open", "Open", show=True),
-        Binding("f2", "rename", "Rename", priority=True),
+        Binding("f7", "export", "Export"),
         Binding("delete,f8", "remove", "Delete", key_display="f8"),
-        Binding("f7", "export", "Export", priority=True),
+        Binding("f9", "rename", "Rename"),
     ]
 
     def __init__(self, history: History, words: str = "") -> None:

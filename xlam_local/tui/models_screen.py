@@ -50,6 +50,7 @@ class ModelsScreen(Screen[str | None]):
         self.machine: Machine | None = None
         self.asked: tuple[Row, list[Licence]] | None = None
         """The model whose licences are to be accepted."""
+        self._fetched: set[str] = set()
 
     def compose(self) -> ComposeResult:
         """Lay out the list and the details."""
@@ -149,9 +150,9 @@ class ModelsScreen(Screen[str | None]):
         for place, row in enumerate(self.rows):
             if row.name in names:
                 listed.replace_option_prompt_at_index(place, self._line(row))
-        if getattr(self, "_names", names) != names:
+        if self._fetched != names:
+            self._fetched = names
             self.run_worker(self._gather, thread=True)
-        self._names = names
 
     def tell(self, text: str) -> None:
         """Say something under the list."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.segment import Segment
@@ -51,8 +50,6 @@ def clean(text: str) -> str:
 
 class Pen:
     """Draws with the colours of a theme."""
-
-    WORDS: ClassVar[re.Pattern[str]] = re.compile(r"\S+")
 
     def __init__(self, styles: Mapping[str, Style], code_theme: str) -> None:
         self.styles = styles

@@ -99,7 +99,7 @@ class Scribe:
     def end(self, place: int) -> None:
         """The turn is over, and the conversation has so many messages."""
         for card in self._running:
-            card.turn_to("refused")
+            card.turn_to("failed")
         self._reset()
         self.place = place
         self.transcript.changed()

@@ -35,7 +35,15 @@ TOLD = {
     "prefix_cache": "MiB of disk for prompts read already",
     "theme": "Colours of the app",
 }
-AT_ONCE = ("max_tokens", "max_steps", "temperature", "turn_seconds", "turn_tokens")
+AT_ONCE = (
+    "max_tokens",
+    "max_steps",
+    "turn_seconds",
+    "turn_tokens",
+    "temperature",
+    "strict_context",
+    "theme",
+)
 """Settings that hold from the next turn on; the others when the model is loaded anew."""
 
 
@@ -44,7 +52,7 @@ class SettingsScreen(Screen[None]):
 
     app: XlamApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,f4", "dismiss", "Back", priority=True, key_display="esc"),
+        Binding("escape", "dismiss", "Back", priority=True),
         Binding("down", "app.focus_next", "Next", show=False),
         Binding("up", "app.focus_previous", "Previous", show=False),
     ]
@@ -75,7 +83,7 @@ class SettingsScreen(Screen[None]):
         except XlamError as error:
             self._tell(str(error))
             return
-        now = "now" if name in (*AT_ONCE, "theme") else "when a model is loaded (/model NAME)"
+        now = "now" if name in AT_ONCE else "when a model is loaded (/model NAME)"
         self._tell(f"{name} is kept; it holds {now}.")
 
     def _tell(self, text: str) -> None:

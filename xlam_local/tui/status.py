@@ -35,6 +35,8 @@ class Told:
     """How many messages wait to be sent."""
     download: str = ""
     vitals: Vitals | None = None
+    where: str = ""
+    """Where the model computes."""
 
 
 class Status(Static):
@@ -42,11 +44,12 @@ class Status(Static):
 
     def tell(self, told: Told) -> None:
         """Show the line, as much of it as has room."""
-        parts = [part for part in _parts(told, self.app.size.width) if part]
-        self.update(Text(printable(" · ".join(parts)), no_wrap=True, overflow="ellipsis"))
+        shown = [part for part in parts(told, self.app.size.width) if part]
+        self.update(Text(printable(" · ".join(shown)), no_wrap=True, overflow="ellipsis"))
 
 
-def _parts(told: Told, width: int) -> Iterator[str]:
+def parts(told: Told, width: int) -> Iterator[str]:
+    """What stands in the line, the most wanted first."""
     figures = told.figures
     yield told.model
     yield told.state or figures.doing or "Ready"
@@ -56,11 +59,16 @@ def _parts(told: Told, width: int) -> Iterator[str]:
     if figures.meter is not None:
         yield f"{meter(figures.meter)} {used(figures.meter):.0f} %"
     if figures.speed:
-        yield f"{figures.speed:.0f} tokens/s"
+        about = "" if figures.done is not None else "about "
+        yield f"{about}{figures.speed:.0f} tokens/s"
     if figures.first is not None and width >= 100:
         yield f"first after {figures.first:.1f} s"
-    if told.vitals is not None and width >= 120:
-        yield from told.vitals.words()
+    if width >= 120:
+        if figures.right is not None:
+            yield f"{figures.right:.0f} % of guesses right"
+        yield told.where
+        if told.vitals is not None:
+            yield from told.vitals.words()
 
 
 def used(meter: Meter) -> float:
@@ -93,13 +101,16 @@ class Panel(Vertical):
     def tell(self, told: Told) -> None:
         """Show the numbers."""
         self.query_one("#speeds", Sparkline).data = list(told.figures.speeds)
-        lines = printable("\n".join(_lines(told)))
-        self.query_one("#numbers", Static).update(lines)
+        text = printable("\n".join(lines(told)))
+        self.query_one("#numbers", Static).update(text)
 
 
-def _lines(told: Told) -> Iterator[str]:
+def lines(told: Told) -> Iterator[str]:
+    """What stands in the panel."""
     figures = told.figures
     yield f"Model           {told.model}"
+    if told.where:
+        yield f"Computes        {told.where}"
     if (filled := figures.meter) is not None:
         yield f"Context         {_whole(filled):,} tokens"
         for name, shade in PARTS:
@@ -114,5 +125,7 @@ def _lines(told: Told) -> Iterator[str]:
         yield f"Reply           {use.reply_tokens:,} tokens"
         yield f"  written in    {use.decode_seconds:.2f} s"
         yield f"  a second      {use.decode_speed:.1f}"
+        if figures.right is not None:
+            yield f"  guessed       {use.drafted_tokens:,} tokens, {figures.right:.0f} % right"
     if told.vitals is not None:
         yield from told.vitals.lines()

@@ -66,8 +66,6 @@ def costs(tools: Sequence[Tool], session: Session) -> dict[str, int]:
     from .. import prompt
     from ..types import Piece
 
-    if not hasattr(session.engine, "count"):
-        return {}
     counted = session.engine.count([(Piece(prompt.tool_text(tool)),) for tool in tools])
     return {tool.name: tokens for tool, tokens in zip(tools, counted, strict=True)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,10 @@ class Asked:
 class Turn(Job[Event | Asked]):
     """A turn of a session; the thread waits while a question is open."""
 
-    def __init__(self, desk: Desk, text: str) -> None:
+    def __init__(self, desk: Desk, work: Callable[[], Generator[Event, None, None]]) -> None:
         self._open: Asked | None = None
         desk.talk.approve = self.ask
-        super().__init__(lambda: desk.turn(text))
+        super().__init__(work)
 
     def ask(self, question: Question) -> Decision:
         """Ask the user; called from the turn's thread."""
