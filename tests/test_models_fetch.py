@@ -11,7 +11,7 @@ from aiohttp import web
 from tests import gguf_files
 from tests import hub as local
 from xlam_local.errors import IntegrityError, XlamError
-from xlam_local.models import cache
+from xlam_local.models import cache, names
 from xlam_local.models.fetch import Patience, fetch
 from xlam_local.models.hub import Hub
 from xlam_local.models.names import OnHub
@@ -332,3 +332,8 @@ def test_a_disk_that_is_too_small_is_seen_before_anything_comes(
         bring(hub, tmp_path / "hub")
     assert not hub.served
     assert not left_over(tmp_path / "hub")
+
+
+@pytest.mark.parametrize("name", ["hf:a/b", "hf:a/b:Q4_0", "hf:a/b@dev:x.gguf"])
+def test_a_name_on_the_hub_is_told_as_it_is_typed(name: str) -> None:
+    assert str(names.parse(name, ())) == name

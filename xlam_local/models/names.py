@@ -31,7 +31,7 @@ class OnHub:
 
     def __str__(self) -> str:
         at = "" if self.revision == "main" else f"@{self.revision}"
-        return f"hf:{self.repo}{at}:{self.file}"
+        return f"hf:{self.repo}{at}:{self.file}".rstrip(":")
 
 
 @dataclass(frozen=True, slots=True)
