@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,6 +51,14 @@ def test_what_is_kept_is_there_after_a_new_start(path: Path) -> None:
     (summary,) = again.summaries()
     assert (summary.title, summary.messages) == ("How much is 2 + 3?", 5)
     assert again.note == ""
+
+
+def test_what_was_said_is_for_its_user_only(path: Path) -> None:
+    with closing(History(path)) as history:
+        kept(history, TALK)
+        modes = {one.name: one.stat().st_mode & 0o77 for one in path.parent.glob("history.db*")}
+    assert len(modes) >= 3
+    assert {name for name, mode in modes.items() if mode} <= {"history.db.lock"}
 
 
 def test_nothing_is_kept_before_the_user_speaks(path: Path) -> None:
@@ -324,6 +334,51 @@ def test_the_form_of_others_is_read() -> None:
         exports.read('{"role": "user", "content": "Hi"}\n{')
     with pytest.raises(UsageError, match="no messages"):
         exports.read("3")
+
+
+def deep(levels: int) -> dict[str, Any]:
+    """Arguments with so many levels."""
+    value: list[Any] = []
+    for _ in range(levels - 2):
+        value = [value]
+    return {"x": value}
+
+
+def call_with(arguments: object) -> str:
+    """A conversation with one call, in OpenAI's form."""
+    made = {"function": {"name": "f", "arguments": arguments}}
+    return json.dumps({"messages": [{"role": "assistant", "tool_calls": [made]}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"messages": ' + "[" * 100_000,
+        call_with(json.dumps(deep(101))),
+        call_with(deep(101)),
+        call_with("[" * 100_000),
+        call_with("1" * 5000),
+        '{"messages": [5]}',
+        '{"messages": {"role": "user"}}',
+        "5",
+        "",
+        "[]",
+    ],
+    ids=range(11),
+)
+def test_what_is_no_conversation_is_told(text: str) -> None:
+    with pytest.raises(UsageError):
+        exports.read(text)
+
+
+def test_arguments_may_be_nested(path: Path) -> None:
+    _, messages = exports.read(call_with(deep(90)))
+    with closing(History(path)) as history:
+        taken = history.take("", messages)
+        assert history.messages(taken)[0] == messages[0]
+        for form in exports.FORMATS.values():
+            assert exports.export(history.get(taken), messages, form)
 
 
 def test_a_conversation_from_elsewhere_is_taken_in(path: Path) -> None:

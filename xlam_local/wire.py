@@ -198,7 +198,7 @@ def _call(item: Json, at: str, default_id: str) -> ToolCall:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{at}/function/arguments is not JSON: {error}.") from error
     if not isinstance(arguments, Mapping):
         raise UsageError(f"{at}/function/arguments is {_kind(arguments)}, not an object.")

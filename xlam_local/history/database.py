@@ -122,6 +122,8 @@ def closing_lock(lock: FileLock) -> Iterator[None]:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    with suppress(OSError):  # nobody else reads it; SQLite says what is wrong with it
+        path.touch(0o600, exist_ok=False)
     with told(path):
         connection = sqlite3.connect(
             path, timeout=PATIENCE, isolation_level=None, check_same_thread=False

@@ -13,6 +13,9 @@ from ..types import Answer, Calls, Message, Result, System, ToolCall, User
 from .types import Summary
 
 Format = Literal["markdown", "json", "jsonl"]
+EMPTY = "This holds no conversation: there are no messages in it."
+DEEPEST = 100
+"""Levels of a call's arguments in a file from elsewhere."""
 ENDINGS: Mapping[str, Format] = {".md": "markdown", ".json": "json", ".jsonl": "jsonl"}
 
 
@@ -27,10 +30,31 @@ def read(text: str) -> tuple[str, list[Message]]:
     Raises:
         UsageError: says where it is not what it should be.
     """
-    data = _parsed(text)
+    try:
+        data = _parsed(text)
+    except RecursionError as error:
+        raise UsageError("This is nested too deeply for a conversation.") from error
     title = data.get("title", "")
     messages = wire.conversation(data)
+    if not messages:
+        raise UsageError(EMPTY)
+    for call in (call for made in messages if isinstance(made, Calls) for call in made.calls):
+        if _deep(call.arguments):
+            raise UsageError(f"The arguments of {call.name!r} are nested more than {DEEPEST} deep.")
     return (title if isinstance(title, str) else ""), _judged(messages, data["messages"])
+
+
+def _deep(value: object) -> bool:
+    """Whether a value is nested so deeply that not every part of the program could read it."""
+    level: list[object] = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, Mapping | list)
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+        ]
+    return bool(level)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -45,7 +69,7 @@ def _parsed(text: str) -> dict[str, Any]:
     elif isinstance(data, dict) and "role" in data:
         data = {"messages": [data]}
     if not isinstance(data, dict) or "messages" not in data:
-        raise UsageError("This holds no conversation: there are no messages in it.")
+        raise UsageError(EMPTY)
     return data
 
 

@@ -47,10 +47,7 @@ def searched(message: Message) -> str:
         case System(text) | User(text) | Answer(text):
             words = text
         case Calls(calls, text):
-            made = [
-                f"{call.name} {json.dumps(call.arguments, ensure_ascii=False)}" for call in calls
-            ]
-            words = "\n".join([text, *made]).strip()
+            words = "\n".join([text, *map(_words, calls)]).strip()
         case Result(_, output):
             words = output
     return words[:INDEXED].encode("utf-8", "replace").decode()
