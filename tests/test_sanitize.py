@@ -1,3 +1,5 @@
+import unicodedata
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,8 +26,25 @@ def test_what_is_not_seen_is_shown_as_its_number() -> None:
     assert printable("ta\U000e0067\U000e007f") == "ta\\U000e0067\\U000e007f"
     assert printable("a\u200db\u200c") == "a\\u200db\\u200c"
     assert printable("a\u2028b\ud800") == "a\\u2028b\\ud800"
+    assert printable("x\ufe0f\ufe0e\ufe01\u180b") == "x\\ufe0f\\ufe0e\\ufe01\\u180b"
+    assert printable("a\U00013430\U0001bca0b") == "a\\U00013430\\U0001bca0b"
+
+
+SEEN = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
+"""Marks of numbers and verses, which are format characters by name only."""
+
+
+def test_every_character_that_only_formats_is_shown_as_its_number() -> None:
+    for code in range(0x110000):
+        if unicodedata.category(chr(code)) == "Cf" and code not in SEEN:
+            assert chr(code) not in printable(f"a{chr(code)}b"), hex(code)
 
 
 def test_joiners_stay_where_a_script_needs_them() -> None:
-    for text in ("\N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL}", "\u0645\u06cc\u200c\u062e\u0648\u0627"):
+    for text in (
+        "1\ufe0f\u20e3",
+        "\u2764\ufe0f",
+        "\N{MAN}\u200d\N{WOMAN}\u200d\N{GIRL}",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627",
+    ):
         assert printable(text) == text
