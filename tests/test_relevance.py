@@ -30,6 +30,11 @@ def test_a_tool_that_is_named_stays() -> None:
     assert kept("use book_flight for the weather in the city", 10) == ["book_flight"]
 
 
+def test_a_tool_is_not_named_by_a_part_of_a_word() -> None:
+    tools = (Tool("e", "Do something else.", {}), TOOLS[0])
+    assert like(tools, "the weather here", [10, 10], 10) == (TOOLS[0],)
+
+
 def test_what_costs_too_much_leaves_room_for_others() -> None:
     chosen = like(TOOLS, "weather mail", [50, 10, 10, 10], 30)
     assert [tool.name for tool in chosen] == ["send_mail", "convertCurrency", "book_flight"]

@@ -38,9 +38,14 @@ def _scores(tools: Sequence[Tool], request: str) -> list[float]:
     rarity = {word: math.log(1 + len(tools) / have[word]) for word in wanted if word in have}
     return [
         sum(rarity[word] * text[word] for word in wanted & text.keys())
-        + (100.0 if tool.name.lower() in request.lower() else 0.0)
+        + (100.0 if _named(tool.name, request) else 0.0)
         for tool, text in zip(tools, texts, strict=True)
     ]
+
+
+def _named(name: str, request: str) -> bool:
+    """Whether a request has the name of a tool as a word of its own."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", request, re.IGNORECASE) is not None
 
 
 def _weighted(tool: Tool) -> dict[str, float]:
