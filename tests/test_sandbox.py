@@ -125,6 +125,36 @@ def test_nothing_of_a_program_goes_on(box: Box) -> None:
     assert not bearing("7654")
 
 
+LEAF = 'exec sh -c "sleep 60; :" $0'
+BOMBS = {
+    "in its group": f"test $1 -gt 0 || {LEAF}; sh $0 $(($1 - 1)) & sh $0 $(($1 - 1)) & wait",
+    "in groups of their own": f"test $1 -gt 0 || {LEAF}; "
+    "setsid sh $0 $(($1 - 1)) & setsid sh $0 $(($1 - 1)) & wait",
+    "one after the other": "test $1 -lt 2000 || exit 0; setsid sh $0 $(($1 + 1)) > /dev/null 2>&1 &",
+}
+
+
+@linux
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_program_that_forks_and_forks_is_ended(box: Box, name: str) -> None:
+    bomb = box.folder / "bomb"
+    bomb.write_text(BOMBS[name])
+    began = time.monotonic()
+    run(["sh", str(bomb), "6"], limited(box, seconds=0.5))
+    assert time.monotonic() - began < 6
+    assert not bearing(str(bomb))
+    time.sleep(0.3)
+    assert not bearing(str(bomb))
+
+
+@isolated
+@pytest.mark.skipif(os.getuid() == 0, reason="root's processes are not counted")
+def test_the_processes_of_an_isolated_program_are_counted(tmp_path: Path) -> None:
+    code = "import os, time\nfor number in range(3000):\n  if not os.fork(): time.sleep(60)\n"
+    done = run([sys.executable, "-c", code], Box(tmp_path, Sandbox.ISOLATED))
+    assert b"BlockingIOError" in done.err
+
+
 def test_a_program_has_no_terminal(box: Box) -> None:
     assert run(["sh", "-c", "echo x > /dev/tty"], box).code != 0
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from ..errors import ToolError
 
 BUBBLEWRAP = "bwrap"
-COVERED = ("/tmp", "/var/tmp", "/run", "/home", "/root")
-"""Folders that an isolated program finds empty: other programs' files, sockets and secrets."""
+COVERED = ("/tmp", "/var/tmp", "/run", "/home", "/root", "/media", "/mnt", "/srv")
+"""Folders that an isolated program finds empty: other programs' files, sockets, other disks."""
 BESIDE_PROGRAMS = ("lib", "lib64", "libexec", "pyvenv.cfg")
 """What programs in a folder `bin` read beside it."""
 PLACES = ("/usr/bin", "/bin", "/usr/local/bin")

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,14 @@ PEEKS = hasattr(os, "waitid")
 """Whether one can see that a program has ended before it is waited for; not on older Macs."""
 TICK = 0.05
 """Seconds between looks at a program that says nothing."""
+LOOKS = 4
+"""How often in a row nothing has to be found of a program that was ended."""
+PATIENCE = 5.0
+"""Seconds that what is left of a program is looked for."""
+MOST_PROCESSES = 1024
+"""Processes and threads of an isolated program; the system counts them in its namespace alone."""
+STARTER = ThreadPoolExecutor(1, "starter")
+"""Starts all programs: one that ends with its parent ends with the thread that has started it."""
 
 Stopped = Literal["", "time", "output"]
 
@@ -118,7 +127,7 @@ class Running:
         """End it with all that it has started, and close its pipes."""
         self.kill()
         self.process.wait()
-        _sweep(self.mark)
+        sweep(self.mark, self.process.pid)
         LIVE.discard(self)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
@@ -135,6 +144,8 @@ class Running:
         return os.waitid(os.P_PID, self.process.pid, how) is not None
 
 
+# bash calls the number of processes -u, other shells call it -p.
+COUNTED = f'ulimit -u {MOST_PROCESSES} 2>/dev/null || ulimit -p {MOST_PROCESSES}; exec "$@"'
 LIVE: set[Running] = set()
 """What runs now: none of it outlives this process."""
 
@@ -183,11 +194,13 @@ def start(
     words = [program, *command[1:]]
     if box.level is Sandbox.ISOLATED:
         readable = (*belongings(Path(program)), *box.readable)
+        words = ["/bin/sh", "-c", COUNTED, "sh", *words]
         words = walled(words, Walls(box.folder, box.network, box.hidden, readable))
     if box.level is not Sandbox.NONE:
         words = _limited(words, box.limits)
     try:
-        process = subprocess.Popen(
+        process = STARTER.submit(
+            subprocess.Popen[bytes],
             words,
             stdin=stdin,
             stdout=stdout,
@@ -196,7 +209,7 @@ def start(
             env=environment,
             start_new_session=True,
             pass_fds=fds,
-        )
+        ).result()
     except OSError as error:
         raise ToolError(f"{command[0]} cannot be started: {error.strerror}.") from error
     except ValueError as error:
@@ -275,7 +288,7 @@ def _heard(running: Running, limits: Limits) -> tuple[bytes, bytes, Stopped]:
         while waiting.get_map() and not stopped:
             if running.over():  # what it has left running would hold the pipes open
                 running.kill()
-                _sweep(running.mark)
+                sweep(running.mark, running.process.pid)
             _take(waiting, said)
             stopped = _exceeded(said, limits, deadline)
     while not stopped and not running.over():
@@ -305,16 +318,38 @@ def _code(code: int, box: Box) -> int:
     return 128 - code if box.level is Sandbox.ISOLATED and code > 128 else code
 
 
-def _sweep(mark: str) -> None:
-    """Kill what has left the process group and still bears the mark; Linux tells of that."""
-    proc = Path("/proc")
-    if not mark or not (proc / "self" / "environ").exists():
+def sweep(mark: str, first: int) -> None:
+    """Kill what a program has left outside its process group; Linux tells of that.
+
+    `mark` is what it all bears, `first` the number of the program. What forks again and again may
+    do so between a look and a kill, so what is younger than the program is looked at some times.
+    """
+    if not Path("/proc/self/environ").exists():
         return
+    until = time.monotonic() + PATIENCE
+    _killed(mark, 0)
+    clean = 0
+    while clean < LOOKS and time.monotonic() < until:
+        clean = 0 if _killed(mark, first) else clean + 1
+
+
+def _killed(mark: str, after: int) -> bool:
+    """Whether there was a process with the mark, and a number after another; it is killed."""
     wanted = f"{MARK}={mark}".encode()
-    for place in os.listdir(proc):  # noqa: PTH208 -- only the names are needed
-        if place.isdigit() and wanted in _bytes(f"/proc/{place}/environ"):
-            with suppress(OSError):
-                os.kill(int(place), signal.SIGKILL)
+    numbers = (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+    # The youngest first: it may be gone the soonest.
+    found = [
+        number
+        for number in sorted(numbers, reverse=True)
+        if number > after and wanted in _bytes(f"/proc/{number}/environ") and _kill(number)
+    ]
+    return bool(found)
+
+
+def _kill(number: int) -> bool:
+    with suppress(OSError):
+        os.kill(number, signal.SIGKILL)
+    return True
 
 
 def _bytes(path: str) -> bytes:
