@@ -130,7 +130,8 @@ BOMBS = {
     "in its group": f"test $1 -gt 0 || {LEAF}; sh $0 $(($1 - 1)) & sh $0 $(($1 - 1)) & wait",
     "in groups of their own": f"test $1 -gt 0 || {LEAF}; "
     "setsid sh $0 $(($1 - 1)) & setsid sh $0 $(($1 - 1)) & wait",
-    "one after the other": "test $1 -lt 2000 || exit 0; setsid sh $0 $(($1 + 1)) > /dev/null 2>&1 &",
+    "one after the other": "test $1 -lt 2000 || exit 0; "
+    "setsid sh $0 $(($1 + 1)) > /dev/null 2>&1 &",
 }
 
 
