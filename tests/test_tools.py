@@ -110,6 +110,7 @@ def test_a_function_that_cannot_be_a_tool_is_told(function: Any, told: str) -> N
         ("-1 / 8", "-0.125"),
         ("sqrt(1/4)", "0.5"),
         ("round(2.567, 2)", "2.57"),
+        ("round(pi, 2)", "3.14"),
         ("max(1, 2, 3) + floor(2.9) + ceil(2.1)", "8"),
         ("6 \N{MULTIPLICATION SIGN} 7 \N{DIVISION SIGN} 2", "21"),
         ("12345678901234567890 * 10", "123456789012345678900"),
@@ -132,6 +133,7 @@ def test_arithmetic_is_exact_where_it_can_be(expression: str, value: str) -> Non
         ("[].__class__", "not something to compute with"),
         ("True + 1", "not something to compute with"),
         ("9 ** 9 ** 9", "too large"),
+        ("round(1 / 3, 999999999)", "too large"),
         ("2 ** 100000", "too large"),
         ("exp(1000)", "too large"),
         ("1 / 0", "by zero"),
@@ -238,6 +240,7 @@ def test_tools_are_loaded_from_a_file(tmp_path: Path) -> None:
         (b"\xff", "is not UTF-8 text: byte 0"),
         (b"[{}]", "tools.json: The tool at /0 has no name"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" + b"1" * 5000 + b"]", "has a number that is too long"),
     ],
 )
 def test_a_file_that_is_no_file_of_tools_is_told(tmp_path: Path, content: bytes, told: str) -> None:

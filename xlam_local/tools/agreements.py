@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from ..errors import ToolFileError
+from . import files
 
 
 def digest(content: bytes) -> str:
@@ -28,14 +27,8 @@ class Agreements:
 
     def add(self, content: str, name: str) -> None:
         """Agree for good to the content known by `content`, of the file called `name`."""
+        files.put(self.path, json.dumps({**self._kept(), content: name}, indent=1))
         self._session.add(content)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {**self._kept(), content: name}
-        with tempfile.NamedTemporaryFile(
-            "w", dir=self.path.parent, delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(kept, file, indent=1)
-        os.replace(file.name, self.path)  # noqa: PTH105 -- a half-written file is never seen
 
     def add_for_now(self, content: str) -> None:
         """Agree to the content until this program ends."""

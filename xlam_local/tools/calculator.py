@@ -80,6 +80,12 @@ def _root(value: Number) -> Number:
     return math.sqrt(value)
 
 
+def _rounded(value: Number, digits: Number = Fraction(0)) -> Number:
+    if not -MOST_DIGITS <= digits <= MOST_DIGITS:
+        raise OverflowError
+    return round(Fraction(value), int(digits))
+
+
 CONSTANTS: Mapping[str, Number] = {"pi": math.pi, "e": math.e, "tau": math.tau}
 FUNCTIONS: Mapping[str, Callable[..., Number]] = {
     "abs": abs,
@@ -92,7 +98,7 @@ FUNCTIONS: Mapping[str, Callable[..., Number]] = {
     "log2": math.log2,
     "max": max,
     "min": min,
-    "round": lambda x, digits=Fraction(0): Fraction(round(x, int(digits))),
+    "round": _rounded,
     "sin": math.sin,
     "sqrt": _root,
     "tan": math.tan,

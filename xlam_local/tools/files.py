@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,21 @@ def content(path: Path) -> bytes:
     return data
 
 
+def put(path: Path, text: str) -> None:
+    """Write a file of ours, whole or not at all.
+
+    Raises:
+        ToolFileError: it cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise ToolFileError(f"{path} cannot be written: {error.strerror}.") from error
+
+
 def text(path: Path, data: bytes) -> str:
     """The bytes as text.
 
@@ -78,5 +94,7 @@ def parsed(path: Path, data: bytes) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ToolFileError(f"{path} is not JSON: {error.msg} at {where}.") from error
+    except ValueError as error:
+        raise ToolFileError(f"{path} has a number that is too long: {error}.") from error
     except RecursionError as error:
         raise ToolFileError(f"{path} is nested too deeply.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +21,9 @@ def keeper(folder: Path) -> Callable[[str, str], str]:
         path = folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{safe}.txt"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8", errors="replace") as file:
+            alone = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(alone, "w", encoding="utf-8", errors="replace") as file:
                 file.write(text)
-            path.chmod(0o600)
         except OSError:
             return ""
         _prune(folder)

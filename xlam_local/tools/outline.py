@@ -46,7 +46,8 @@ def outline(text: str, path: Path) -> Outline:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" at line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ToolFileError(f"{path} is not Python: {error.args[0]}{line}.") from error
+        reason = error.args[0] if error.args else "it is nested too deeply"
+        raise ToolFileError(f"{path} is not Python: {reason}{line}.") from error
     return Outline(tuple(_functions(tree)), **_settings(tree, path))
 
 

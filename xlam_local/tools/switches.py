@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ToolFileError
+from . import files
 
 
 @dataclass(slots=True)
@@ -46,7 +46,4 @@ class Switches:
         if self.offers(name) == on:
             return
         self.said[name] = on
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(self.said, indent=1), encoding="utf-8")
-        fresh.replace(self.path)
+        files.put(self.path, json.dumps(self.said, indent=1))

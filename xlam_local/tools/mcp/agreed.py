@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from ...errors import ToolFileError
 from ...sanitize import printable
+from .. import files
 from .listing import Listed
 
 
@@ -32,10 +32,7 @@ class Agreed:
         """Agree to the tools of a server as they are, in the place of what was agreed to before."""
         listed = {name: asdict(tool) for name, tool in tools.items()}
         kept = {**self._kept(), server: {"launch": launch, "tools": listed}}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(kept, ensure_ascii=False, indent=1), encoding="utf-8")
-        fresh.replace(self.path)
+        files.put(self.path, json.dumps(kept, indent=1))
 
     def _kept(self) -> dict[str, Any]:
         try:
