@@ -259,10 +259,13 @@ def test_a_redirect_takes_no_secret_to_another_host(host: Host) -> None:
     with serving() as other:
         other.answers["/"] = say(b"hi")
         host.answers["/a"] = to(other.url + "/")
-        headers = {"Authorization": "Bearer x", "X-Api-Key": "x", "Accept": "y"}
-        web.fetch(Request(host.url + "/a", headers=headers), NEAR)
-        assert not {"Authorization", "X-Api-Key"} & set(other.asked[0][2])
+        host.answers |= {"/b": to("/c"), "/c": say(b"hi")}
+        secrets = {"Authorization": "Bearer x", "X-Api-Key": "x", "Private-Token": "x"}
+        for path in ("/a", "/b"):
+            web.fetch(Request(host.url + path, headers={**secrets, "Accept": "y"}), NEAR)
+        assert not secrets.keys() & other.asked[0][2].keys()
         assert other.asked[0][2]["Accept"] == "y"
+        assert secrets.keys() <= host.asked[-1][2].keys()
 
 
 def test_a_post_that_is_led_on_is_not_sent_twice(host: Host) -> None:
@@ -337,6 +340,28 @@ def test_a_page_is_decoded_as_it_says() -> None:
     assert page.text(response(b'<meta charset="latin-1"><p>gr\xfcn')) == "grün"
     assert page.text(response("grün".encode(), charset="nonsense")) == "grün"
     assert page.text(response(b"gr\xfcn", "text/plain")) == "gr\ufffdn"
+    for name in page.ODD:
+        assert page.text(response("grün".encode(), charset=name)) == "grün"
+
+
+def test_comments_and_what_is_never_closed_are_not_read() -> None:
+    assert page.readable("a<!-- b <!-- c -->d<![CDATA[e]]>f<!x>g <i title=") == "a dfg"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("<!--", "<!-->", "<!<!---->--", "<![--", "<![CDATA[>", "<![CDATA[", "<!x", "<?", "</"),
+        *("</x", "<a ", "<a b='", '<a b=">', "<a/", "&", "&#", "<script>", "<script></", "<head>"),
+        *("<", "<>", "-->", "<title>", "<p x=y ", "<!doctype "),
+    ],
+)
+def test_no_page_takes_long_to_be_read(part: str) -> None:
+    most = 1 << 20
+    began = time.process_time()
+    page.readable(part * (most // len(part)))
+    page.readable("<p>" + part * (most // len(part)) + ">")
+    assert time.process_time() - began < 10
 
 
 def test_what_is_no_text_is_told() -> None:

@@ -15,6 +15,8 @@ from xlam_local.tools.toolbox import Toolbox
 from xlam_local.tools.types import Places
 from xlam_local.types import Effect, Sandbox, Tool
 
+from .test_tools_http import say, serving
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|toml)\n(.*?)```", README, re.DOTALL)
 
@@ -25,7 +27,12 @@ def example(name: str) -> str:
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Iterator[dict[str, Tool]]:
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path / "config", tmp_path / "data", tmp_path / "state", tmp_path)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, places: Places) -> Iterator[dict[str, Tool]]:
     """The examples, as files that were agreed to, in a repository with one commit."""
     files = {
         "my_tools.py": "def roll",
@@ -37,7 +44,6 @@ def tools(tmp_path: Path) -> Iterator[dict[str, Tool]]:
     git = ["git", "-C", str(tmp_path), "-c", "user.name=A", "-c", "user.email=a@b.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Begin it"], check=True)
-    places = Places(tmp_path / "config", tmp_path / "data", tmp_path / "state", tmp_path)
     named = [tmp_path / name for name in files]
     with Toolbox.open(places, named, trusted=True, alone=True) as box:
         yield {made.name: made for made in box.tools}
@@ -62,6 +68,19 @@ def test_the_request_asks_its_host(tools: dict[str, Tool]) -> None:
     preview = tools["get_forecast"].preview
     assert preview is not None
     assert preview(city="a/../b") == "GET https://api.example.org/forecast/a%2F..%2Fb?days=3"
+
+
+def test_the_request_is_made(places: Places) -> None:
+    with serving() as host:
+        host.answers["/forecast/New%20York"] = say(b"Sunny.")
+        near = example("get_forecast").replace("https://api.example.org", host.url)
+        path = places.folder / "near.toml"
+        path.write_text(near.replace("[tool.http]", "[tool.http]\nprivate = true"))
+        with Toolbox.open(places, [path], trusted=True, alone=True) as box:
+            assert run(box.tools[0], city="New York") == "Sunny."
+        ((method, asked, headers, _),) = host.asked
+        assert (method, asked) == ("GET", "/forecast/New%20York?days=3")
+        assert headers["Accept"] == "application/json"
 
 
 def test_there_is_nothing_to_mend(tools: dict[str, Tool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from html.parser import HTMLParser
 
 from ..errors import ToolError
@@ -18,6 +19,10 @@ BREAKS = {
 }
 READABLE = re.compile(r"text/|application/(.+\+)?(json|xml|javascript|yaml|toml)|image/svg\+xml")
 MOST_DEPTH = 500
+ODD = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"} | {
+    *("base64", "bz2", "hex", "quopri", "rot-13", "uu", "zlib")
+}
+"""What Python calls encodings, and no page is written in."""
 
 
 def text(response: Response) -> str:
@@ -44,12 +49,23 @@ def text(response: Response) -> str:
 def readable(html: str) -> str:
     """The words of a web page, a line for each block."""
     reader = _Reader()
-    reader.feed(html)
+    reader.feed(_closed(html))
     reader.close()
     lines = (" ".join(line.split()) for line in "".join(reader.words).splitlines())
     body = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
     title = " ".join("".join(reader.title).split())
     return f"{title}\n\n{body}".strip() if title and not body.startswith(title) else body
+
+
+def _closed(html: str) -> str:
+    """HTML without comments, and without what is opened and never closed.
+
+    For each of these Python's parser looks through all the rest: one page would take it hours.
+    """
+    first, *rest = html.split("<!--")
+    html = first + "".join(f" {part.partition('-->')[2]}" for part in rest)
+    head, end, tail = html.replace("<![", "<! ").rpartition(">")
+    return head + end + tail.partition("<")[0]
 
 
 class _Reader(HTMLParser):
@@ -95,10 +111,9 @@ class _Reader(HTMLParser):
 
 def _codec(response: Response) -> str:
     """The encoding that a response names, in its header or its text."""
-    found = re.search(rb"charset=[\"']?([\w-]+)", response.body[:2048])
-    for name in (response.charset, found[1].decode() if found else "", "utf-8"):
-        try:
-            return codecs.lookup(name).name
-        except LookupError:
-            continue
+    said = re.search(rb"charset=[\"']?([\w-]+)", response.body[:2048])
+    for name in (response.charset, said[1].decode() if said else ""):
+        with suppress(LookupError):
+            if (found := codecs.lookup(name).name) not in ODD:
+                return found
     return "utf-8"

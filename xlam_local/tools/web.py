@@ -16,9 +16,11 @@ from ..errors import ToolError
 HOPS = 5
 """The most redirects that are followed."""
 REDIRECTS = {301, 302, 303, 307, 308}
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-SECRET = {"authorization", "cookie", "proxy-authorization", "x-api-key"}
-"""Headers that are for the first host only."""
+WRAPPED = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+"""IPv6 addresses that end in an IPv4 address, and lead there."""
+LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+OPEN = {"accept", "accept-language", "content-type", "user-agent"}
+"""Headers for whichever host is asked in the end; all others may hold a secret of the first."""
 PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -95,6 +97,9 @@ def judged(url: str, reach: Reach) -> SplitResult:
     Raises:
         ToolError: it may not be.
     """
+    # urlsplit drops tabs and line breaks, so that what is asked would not be what is shown.
+    if not url.isprintable():
+        raise ToolError(f"{url!r} is not a URL.")
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
@@ -149,8 +154,8 @@ def _asked(request: Request, reach: Reach, deadline: float) -> Response | tuple[
 
 def _redirected(request: Request, status: int, url: str) -> Request:
     """The request that a redirect asks for; no secret goes to another host."""
-    if urlsplit(url).netloc != urlsplit(request.url).netloc or not url.startswith("https:"):
-        kept = {k: v for k, v in request.headers.items() if k.lower() not in SECRET}
+    if urlsplit(url)[:2] != urlsplit(request.url)[:2]:
+        kept = {k: v for k, v in request.headers.items() if k.lower() in OPEN}
         request = replace(request, headers=kept)
     if status == 303 or (status in {301, 302} and request.method == "POST"):
         request = replace(request, method="GET", body=None)
@@ -193,11 +198,11 @@ def _public(address: Address) -> bool:
     """Whether an address is one that everybody reaches, also where it wraps another."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
-        if address in NAT64:
+        if any(address in net for net in WRAPPED):
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return _public(inner)
-        if address.teredo:
+        if address.teredo or address in LOCAL_NAT64:
             return False
     return address.is_global and not address.is_multicast
 
