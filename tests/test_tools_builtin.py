@@ -194,6 +194,19 @@ def test_a_folder_swapped_for_a_link_is_not_followed(work: Path, tmp_path: Path)
 
     with pytest.raises(ToolError):
         Swapping(work).read("sub/f", 100)
+    (work / "sub").unlink()
+    (work / "sub").mkdir()
+    with pytest.raises(ToolError):
+        Swapping(work).entries("sub", 100)
+
+
+def test_a_link_tells_nothing_of_where_it_leads(
+    tools: dict[str, Tool], work: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("x" * 123)
+    (work / "file").symlink_to(tmp_path / "secret")
+    (work / "folder").symlink_to(tmp_path)
+    assert run(tools["list_files"]) == "file (a link)\nfolder (a link)"
 
 
 def test_a_program_runs(tools: dict[str, Tool], work: Path) -> None:

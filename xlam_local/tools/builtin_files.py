@@ -101,21 +101,10 @@ def _writers(folder: Folder) -> Iterator[Tool]:
 
 
 def _listing(folder: Folder, path: str) -> str:
-    with folder.told(path):
-        entries = sorted(folder.inside(path).iterdir())
-    shown = [_entry(entry) for entry in itertools.islice(entries, MOST_ENTRIES)]
-    if len(entries) > MOST_ENTRIES:
-        shown.append(f"({len(entries) - MOST_ENTRIES} more are not shown.)")
+    shown, count = folder.entries(path, MOST_ENTRIES)
+    if count > MOST_ENTRIES:
+        shown.append(f"({count - MOST_ENTRIES} more are not shown.)")
     return "\n".join(shown) or "(empty)"
-
-
-def _entry(entry: Path) -> str:
-    try:
-        return (
-            f"{entry.name}/" if entry.is_dir() else f"{entry.name} ({entry.stat().st_size} bytes)"
-        )
-    except OSError:
-        return f"{entry.name} (cannot be read)"
 
 
 def _read(folder: Folder, path: str) -> str:
@@ -162,7 +151,7 @@ def _files(folder: Folder) -> Iterator[str]:
     for place, below, files in os.walk(folder.top):
         below[:] = sorted(name for name in below if not name.startswith("."))
         here = Path(place)
-        if any(here.is_relative_to(one) for one in folder.closed):
+        if folder.closes(here):
             below.clear()
             continue
         for name in sorted(files):

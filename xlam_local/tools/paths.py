@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,9 +44,14 @@ class Folder:
             raise ToolError(f"{path!r} is not a path.") from error
         if not found.is_relative_to(self.top):
             raise ToolError(f"{path} is outside the working folder.")
-        if any(found.is_relative_to(one) for one in (*NEVER, *self.closed)):
+        if self.closes(found):
             raise ToolError(f"{path} is closed to tools.")
         return found
+
+    def closes(self, found: Path) -> bool:
+        """Whether a path is closed, in any letters: Macs do not tell a name from its capitals."""
+        plain = _plain(found)
+        return any(plain.is_relative_to(_plain(one)) for one in (*NEVER, *self.closed))
 
     def read(self, path: str, most: int) -> bytes:
         """The first bytes of a file.
@@ -61,6 +67,17 @@ class Folder:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise ToolError(f"{path} is not a file.")
                 return file.read(most)
+
+    def entries(self, path: str, most: int) -> tuple[list[str], int]:
+        """The first names in a folder, each with what it is, and how many there are in all.
+
+        Raises:
+            ToolError: it is outside, or no folder.
+        """
+        found = self.inside(path)
+        with self.told(path), self._opened(found.relative_to(self.top).parts) as folder:
+            names = sorted(os.listdir(folder))  # noqa: PTH208 -- a descriptor is no path
+            return [_entry(folder, name) for name in names[:most]], len(names)
 
     def write(self, path: str, data: bytes) -> None:
         """Put a file in the place of the one that may be there, at once and whole.
@@ -95,22 +112,43 @@ class Folder:
 
     @contextmanager
     def _parent(self, found: Path) -> Iterator[tuple[int, str]]:
-        """The folder that a resolved path stands in, opened step by step, and its last name.
-
-        No step follows a link, so a folder swapped for one since it was resolved is an error.
-        """
+        """The folder that a resolved path stands in, and its last name."""
         parts = found.relative_to(self.top).parts
         if not parts:
             raise ToolError("The working folder itself is not a file.")
+        with self._opened(parts[:-1]) as folder:
+            yield folder, parts[-1]
+
+    @contextmanager
+    def _opened(self, parts: Sequence[str]) -> Iterator[int]:
+        """A folder under the top, opened step by step.
+
+        No step follows a link, so a folder swapped for one since it was resolved is an error.
+        """
         folder = os.open(self.top, LOOK | os.O_DIRECTORY)
         try:
-            for part in parts[:-1]:
+            for part in parts:
                 below = os.open(part, LOOK | os.O_DIRECTORY, dir_fd=folder)
                 os.close(folder)
                 folder = below
-            yield folder, parts[-1]
+            yield folder
         finally:
             os.close(folder)
+
+
+def _plain(path: Path) -> Path:
+    return Path(unicodedata.normalize("NFKC", str(path)).casefold())
+
+
+def _entry(folder: int, name: str) -> str:
+    """What stands under a name; no link is followed."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return f"{name} (cannot be read)"
+    if stat.S_ISLNK(found.st_mode):
+        return f"{name} (a link)"
+    return f"{name}/" if stat.S_ISDIR(found.st_mode) else f"{name} ({found.st_size} bytes)"
 
 
 def _mode(folder: int, name: str, path: str) -> int | None:
