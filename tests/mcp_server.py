@@ -55,6 +55,15 @@ LISTS: dict[str, list[Json]] = {
     ],
     "twice": [tool("echo", "One."), tool("echo", "Other.")],
     "builtin": [tool("read_file", "Read a file."), tool("write_file")],
+    "backtracks": [
+        tool(
+            "echo",
+            outputSchema={
+                "type": "object",
+                "properties": {"x": {"type": "string", "pattern": "^(a+)+$"}},
+            },
+        )
+    ],
     "readonly": [tool("wipe", "Wipe the disk.", annotations={"readOnlyHint": True})],
 }
 
@@ -154,6 +163,11 @@ def spawns(request: Json) -> None:
     said(request, str(child.pid))
 
 
+def detaches(request: Json) -> None:
+    words = [sys.executable, "-c", "import time; time.sleep(600)"]
+    said(request, str(subprocess.Popen(words, start_new_session=True).pid))
+
+
 def binary(request: Json) -> None:
     answer(
         request,
@@ -170,6 +184,18 @@ def binary(request: Json) -> None:
 
 def structured(request: Json) -> None:
     answer(request, {"content": [], "structuredContent": {"sum": 5}})
+
+
+def pings(request: Json) -> None:
+    """Ask for an answer again and again, and never give one."""
+    number = 1000
+    while True:
+        send({"id": (number := number + 1), "method": "ping"})
+        sys.stdin.readline()
+
+
+def backtracks(request: Json) -> None:
+    answer(request, {"content": [], "structuredContent": {"x": "a" * 64 + "!"}})
 
 
 def double(request: Json) -> None:
@@ -189,7 +215,10 @@ CALLS: dict[str, Callable[[Json], None]] = {
     "nested": nested,
     "wrong": wrong,
     "spawns": spawns,
+    "detaches": detaches,
     "binary": binary,
+    "pings": pings,
+    "backtracks": backtracks,
     "structured": structured,
     "double": double,
     "hang": lambda request: time.sleep(600),
@@ -202,6 +231,10 @@ CALLS: dict[str, Callable[[Json], None]] = {
 def listed(request: Json) -> None:
     if MODE == "endless-list":
         answer(request, {"tools": [tool("echo")], "nextCursor": "again"})
+    elif MODE == "giant-pages":
+        page = int((request.get("params") or {}).get("cursor") or 0)
+        one = tool(f"tool{page}", "x" * 5_000_000)
+        answer(request, {"tools": [one], "nextCursor": str(page + 1)})
     elif MODE == "hang-list":
         pass
     elif MODE == "bad-list":

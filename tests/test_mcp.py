@@ -131,8 +131,9 @@ def test_a_restarted_server_is_another_process(tmp_path: Path) -> None:
         assert not alive(first.process.pid)
 
 
-def test_what_a_server_has_started_ends_with_it(tmp_path: Path) -> None:
-    with running(tmp_path, "spawns") as servers:
+@pytest.mark.parametrize("mode", ["spawns", "detaches"])
+def test_what_a_server_has_started_ends_with_it(tmp_path: Path, mode: str) -> None:
+    with running(tmp_path, mode) as servers:
         child = int(str(call(servers)))
         assert alive(child)
     until(lambda: not alive(child))
@@ -263,14 +264,18 @@ def test_a_changed_tool_is_shown_and_agreed_to_again(tmp_path: Path) -> None:
 
 
 def test_what_changed_since_it_was_shown_is_not_agreed_to(tmp_path: Path) -> None:
-    with running(tmp_path, "renames") as servers:
-        servers.changes("one")
+    with opened(tmp_path, one=entry("renames")) as servers:
+        servers.start()
+        servers.wait(30)
+        shown = source(servers)
+        servers.agree("one", shown.version)
         call(servers)
         until(lambda: source(servers).state == "not agreed")
-        with pytest.raises(UsageError, match="has changed its tools since"):
-            servers.agree("one")
-        assert source(servers).state == "not agreed"
-        servers.agree("one")
+        for _ in range(2):
+            with pytest.raises(UsageError, match="has changed its tools since"):
+                servers.agree("one", shown.version)
+            assert source(servers).state == "not agreed"
+        servers.agree("one", source(servers).version)
         assert source(servers).state == "ready"
 
 

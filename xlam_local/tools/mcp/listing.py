@@ -43,6 +43,11 @@ class Listed:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def known_by(tools: Mapping[str, Listed]) -> str:
+    """What a list of tools is known by: who agrees says which they saw."""
+    return hashlib.sha256("".join(tool.digest for tool in tools.values()).encode()).hexdigest()
+
+
 def fault(tool: Listed, taken: set[str]) -> str:
     """Why a tool cannot be offered; nothing if it can."""
     if not tool.name or len(tool.name) > MOST_NAME:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,11 +19,12 @@ from typing import IO, Any
 
 from ...errors import ToolError
 from ...sanitize import printable
+from .. import sandbox
 
 MOST_LINE = 16 << 20
 """Bytes of one message."""
 MOST_UNASKED = 32 << 20
-"""Bytes that a server may send after our last message to it."""
+"""Bytes that a server may send after our last question to it."""
 MOST_MESSAGES = 20_000
 """Messages that it may send after our last one."""
 MOST_STRAY = 200
@@ -39,6 +41,8 @@ class Pipe:
 
     process: Process
     log: IO[bytes]
+    mark: str
+    """What it and all that it starts bear in their environment."""
     unasked: int = 0
     messages: int = 0
     stray: int = 0
@@ -84,7 +88,9 @@ class Pipe:
         """Send it our messages."""
         assert self.process.stdin is not None
         async for item in source:
-            self.unasked = self.messages = 0
+            # An answer to what the server asks is no question of ours.
+            if hasattr(item.message, "method"):
+                self.unasked = self.messages = 0
             text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
             self.process.stdin.write(text.encode() + b"\n")
             await self.process.stdin.drain()
@@ -114,6 +120,7 @@ class Pipe:
                 await asyncio.wait_for(self.process.wait(), PATIENCE)
                 break
         self._signal(signal.SIGKILL)
+        sandbox.sweep(self.mark, self.process.pid)
 
     def shut(self) -> None:
         """Close our ends of its pipes, which whoever it has left behind may hold open."""
@@ -163,13 +170,14 @@ async def start(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     file = log.open("wb")
+    mark = secrets.token_hex(16)
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
-            env=dict(environment),
+            env={**environment, sandbox.MARK: mark},
             cwd=cwd,
             start_new_session=True,
             limit=MOST_LINE,
@@ -181,7 +189,7 @@ async def start(
     except OSError as error:
         file.close()
         raise ToolError(f"{command[0]!r} cannot be run: {error.strerror}.") from error
-    return Pipe(process, file)
+    return Pipe(process, file, mark)
 
 
 @asynccontextmanager

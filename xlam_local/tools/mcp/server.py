@@ -20,6 +20,8 @@ from .pipe import Pipe
 MOST_STARTS = 4
 """How often it is started by itself: once, and again after it has died."""
 MOST_PAGES = 50
+MOST_LISTED = 16 << 20
+"""Characters of all that it tells of its tools."""
 MOST_CHANGES = 20
 """How often in a minute a server may change its tools."""
 REST = 0.05
@@ -103,7 +105,7 @@ class Server:
             )
         try:
             async with asyncio.timeout(self.entry.seconds):
-                result = await client.call_tool(tool.name, dict(arguments))
+                result = await _called(client, tool.name, arguments)
         except TimeoutError as error:
             raise ToolError(
                 f"The server {self.entry.name!r} did not answer within {self.entry.seconds:g} "
@@ -193,8 +195,12 @@ class Server:
             self._change.clear()
             found: list[Listed] = []
             pages: list[str | None] = [None]
+            size = 0
             while len(pages) <= MOST_PAGES:
                 page = await client.list_tools(cursor=pages[-1])
+                size += len(page.model_dump_json())
+                if size > MOST_LISTED:
+                    raise ToolError(f"It tells more than {MOST_LISTED >> 20} MB of its tools.")
                 found += [_listed(tool) for tool in page.tools]
                 if not page.next_cursor or page.next_cursor in pages:
                     break
@@ -240,6 +246,18 @@ class Server:
             async with client.listen(tools_list_changed=True) as changes:
                 async for _ in changes:
                     self._change.set()
+
+
+async def _called(client: Any, name: str, arguments: Mapping[str, Any]) -> Any:
+    """What a server answers to a call.
+
+    The library's own way checks it by the server's output schema, whose patterns Python tries for
+    as long as they take: one text could stop the whole program.
+    """
+    from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult
+
+    params = CallToolRequestParams(name=name, arguments=dict(arguments))
+    return await client.session.send_request(CallToolRequest(params=params), CallToolResult)
 
 
 def _listed(tool: Any) -> Listed:

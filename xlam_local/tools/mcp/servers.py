@@ -19,7 +19,7 @@ from ...types import Tool
 from ..types import Source, State
 from .agreed import Agreed, changes
 from .entries import load
-from .listing import Listed, effect
+from .listing import Listed, effect, known_by
 from .server import Server
 
 T = TypeVar("T")
@@ -34,11 +34,10 @@ class Servers:
     agreed: Agreed = field(default_factory=lambda: Agreed(Path("mcp-agreed.json")))
     fault: str = ""
     """Why the file cannot be read, as a sentence."""
-    _shown: dict[str, Mapping[str, Listed]] = field(default_factory=dict)
-    """The tools of each server as they were last shown to be agreed to."""
-    _written: dict[str, tuple[Mapping[str, Listed], Mapping[str, Listed], str]] = field(
+    _written: dict[str, tuple[Mapping[str, Listed], Mapping[str, Listed], str, str]] = field(
         default_factory=dict
     )
+    """For each server what was agreed to, its tools, how they differ, and their version."""
     _running: set[Future[Any]] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
     _beside: Thread | None = None
@@ -62,7 +61,7 @@ class Servers:
     def sources(self) -> tuple[Source, ...]:
         """Each server with its state and its tools now.
 
-        What there is to agree to is in `detail`, whole; only that is agreed to with `agree`.
+        What there is to agree to is in `detail`, whole, and known by `version`.
         """
         told = [Source(FILE, "mcp", "failed", (), self.fault)] if self.fault else []
         return (*told, *(self._source(server) for server in self.servers.values()))
@@ -86,11 +85,12 @@ class Servers:
     def changes(self, name: str) -> str:
         """What there is to agree to, whole: new tools, and how others differ from before."""
         server = self._one(name)
-        self._shown[name] = dict(server.listed or {})
-        return changes(server.agreed, self._shown[name])
+        return changes(server.agreed, server.listed or {})
 
-    def agree(self, name: str) -> None:
-        """Agree to the tools of a server as they were shown; it is started if it never was.
+    def agree(self, name: str, version: str = "") -> None:
+        """Agree to the tools of a server; it is started if it never was.
+
+        With a `version`, only where that is what it has now.
 
         Raises:
             UsageError: there is no such server, it does not start, or it has changed since.
@@ -101,7 +101,7 @@ class Servers:
         if server.listed is None:
             raise UsageError(f"The server {name!r} does not start. {server.fault}")
         now = dict(server.listed)
-        if self._shown.pop(name, now) != now:
+        if version not in ("", known_by(now)):
             raise UsageError(f"The server {name!r} has changed its tools since; look again.")
         self.agreed.agree(name, server.entry.launch, now)
         server.agreed = now
@@ -149,19 +149,20 @@ class Servers:
         if server.entry.unknown:
             notes.append(f"Not known here: {', '.join(server.entry.unknown)}.")
         told = printable(" ".join(filter(None, notes)))
+        version = ""
         if state == "not agreed" and server.listed is not None:
-            self._shown.setdefault(server.entry.name, dict(server.listed))
-            told += "\n\n" + self._difference(server, server.listed)
-        return Source(server.entry.name, "mcp", state, tools, told)
+            difference, version = self._difference(server, server.listed)
+            told += f"\n\n{difference}"
+        return Source(server.entry.name, "mcp", state, tools, told, version=version)
 
-    def _difference(self, server: Server, now: Mapping[str, Listed]) -> str:
-        """What there is to agree to, written once for each list: it may be long."""
+    def _difference(self, server: Server, now: Mapping[str, Listed]) -> tuple[str, str]:
+        """What there is to agree to, and its version: written once for each list, as it is long."""
         before = server.agreed
         known = self._written.get(server.entry.name)
         if known is None or known[0] is not before or known[1] is not now:
-            known = (before, now, changes(before, now))
+            known = (before, now, changes(before, now), known_by(now))
             self._written[server.entry.name] = known
-        return known[2]
+        return known[2:]
 
     def _state(self, server: Server) -> tuple[State, str]:
         if server.entry.disabled:
