@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from xlam_local.types import (
     ToolCall,
 )
 
+from .asking import User, play, said
 from .scripted import Scripted
 
 ANY = {"type": "object", "properties": {"path": {"type": "string"}, "text": {"type": "string"}}}
@@ -34,29 +34,6 @@ def made(name: str = "save", effect: Effect = Effect.WRITE, **more: Any) -> Tool
 
 
 SAVE = made()
-
-
-def said(name: str, **arguments: Any) -> list[str]:
-    return [json.dumps([{"name": name, "arguments": arguments}])]
-
-
-class User:
-    """Answers what it is asked, and keeps the questions."""
-
-    def __init__(self, *answers: Decision) -> None:
-        self.answers = list(answers)
-        self.asked: list[Question] = []
-
-    def __call__(self, question: Question) -> Decision:
-        self.asked.append(question)
-        return self.answers.pop(0)
-
-
-def play(consent: Consent, user: User, *calls: list[str], tools: tuple[Tool, ...]) -> list[Result]:
-    session = Session(Scripted(*calls, ["Done."]), tools, user)
-    session.consent = consent
-    session.ask("Go.")
-    return [message for message in session.messages if isinstance(message, Result)]
 
 
 def save(**arguments: Any) -> list[str]:
@@ -250,10 +227,13 @@ def test_a_policy_that_changes_holds_at_the_next_call(tmp_path: Path) -> None:
 def test_an_answer_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     path = tmp_path / "nowhere" / "policy.toml"
-    user = User(Always(keep=True))
-    (result,) = play(Consent.open(path, tmp_path), user, save(path="x"), tools=(SAVE,))
+    user = User(Always(keep=True), No())
+    calls = save(path="x"), save(path="y")
+    result, again = play(Consent.open(path, tmp_path), user, *calls, tools=(SAVE,))
     assert result.refused
     assert "It could not be allowed for good." in result.output
     assert "cannot be written" in result.output
+    assert again.refused
+    assert len(user.asked) == 2
     with pytest.raises(UsageError, match="cannot be read"):
         remember(tmp_path, Allowance("f"))

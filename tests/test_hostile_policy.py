@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -497,6 +498,67 @@ def test_what_is_denied_does_not_run_in_another_spelling(
 )
 def test_what_is_not_denied_runs(folder: Path, name: str, arguments: dict[str, Any]) -> None:
     assert runs(DENIES, folder, name, arguments)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "delete_all",
+        "Delete_All",
+        "DELETE_ALL",
+        "files_delete_all",
+        "\uff44elete_all",
+        "delete_all_",
+    ],
+)
+def test_a_tool_that_is_denied_is_denied_under_another_name(folder: Path, name: str) -> None:
+    """Where names clash, a tool is called by its source as well; servers choose letters."""
+    text = """
+        [[rule]]
+        decision = "allow"
+        source = "*"
+        [[rule]]
+        decision = "deny"
+        tool = "delete_*"
+        source = "MCP: files"
+    """
+    tool = Tool(name, "", {}, Effect.WRITE, source="mcp: files")
+    verdict = Consent(parse(text), folder).verdict(tool, ToolCall("call_0", name, {}), [], [])
+    assert isinstance(verdict, Deny)
+
+
+@pytest.mark.parametrize(
+    ("effect", "arguments"),
+    [
+        (Effect.WRITE, {"target": "secret/key"}),
+        (Effect.WRITE, {"path": "open/a", "where": "open/way/key"}),
+        (Effect.READ, {"what": ["open/a", "SECRET/key"]}),
+        (Effect.NETWORK, {"url": "https://fine.org", "attach": "secret/key"}),
+        (Effect.NETWORK, {"url": "https://fine.org", "relay": "evil.com"}),
+        (Effect.NETWORK, {"url": "https://fine.org", "via": {"proxy": "127.1"}}),
+    ],
+)
+def test_what_is_denied_is_found_under_a_name_that_says_nothing(
+    folder: Path, effect: Effect, arguments: dict[str, Any]
+) -> None:
+    tool = Tool("do", "", {}, effect, source="mine")
+    call = ToolCall("call_0", "do", arguments)
+    assert Consent(parse(DENIES), folder).verdict(tool, call, [], []) != Allow()
+
+
+def test_no_text_takes_long_to_be_compared(folder: Path) -> None:
+    text = """
+        [[rule]]
+        decision = "allow"
+        arguments = { command = "*a*b*c*d*e" }
+        [[rule]]
+        decision = "deny"
+        arguments = { command = "*a*b*c*d*e" }
+    """
+    call = ToolCall("call_0", "run", {"command": "a b c d " * 2000})
+    began = time.monotonic()
+    assert Consent(parse(text), folder).verdict(TOOLS["run"], call, [], []) != Allow()
+    assert time.monotonic() - began < 2
 
 
 # Answers that are used for more than they were given for

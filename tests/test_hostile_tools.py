@@ -88,6 +88,9 @@ PATHS = [
     "settings/policy.toml",
     "sub/../config/policy.toml",
     "config/tools/new.py",
+    "CONFIG/policy.toml",
+    "Config/tools/new.py",
+    "\uff43onfig/policy.toml",
     "..",
     "",
     "a\0b",
@@ -561,6 +564,20 @@ def test_no_isolated_command_gets_out(
     assert not Path("/usr/bin/evil").exists()
 
 
+@isolated
+def test_no_isolated_program_makes_settings_that_are_not_there(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    places = Places(home / "config", home / "data", home / "state", home)
+    with Toolbox.open(places) as box:
+        (built_in,) = box.sources
+        (command,) = [made for made in built_in.tools if made.name == "run_command"]
+        for place in ("config", "data", "state"):
+            with suppress(ToolError):
+                run(command, command=f"sh -c 'mkdir -p {place}; echo evil > {place}/policy.toml'")
+    assert not list(home.rglob("policy.toml"))
+
+
 HOSTS = [
     *("127.0.0.1", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "localhost", "[::1]", "[::]"),
     *(
@@ -572,6 +589,7 @@ HOSTS = [
         "10.0.0.1",
     ),
     *("192.168.0.1", "172.31.255.255", "100.64.0.1", "[fd00::1]", "[64:ff9b::7f00:1]", "0"),
+    *("[::7f00:1]", "[64:ff9b:1::a00:1]", "[2002:a00:1::]", "[fe80::1%lo]", "[2001:0:1::]"),
 ]
 
 

@@ -220,6 +220,11 @@ def test_a_call_that_was_allowed_is_that_call_only() -> None:
     assert isinstance(verdict("", WRITE, {"path": "x", "a": 1}, elsewhere), Asks)
 
 
+def test_a_list_of_answers_that_is_no_table_is_told() -> None:
+    with pytest.raises(UsageError, match="has to be written as tables"):
+        remember('always = [{tool = "f"}]', Allowance("g"))
+
+
 def test_what_is_allowed_for_good_is_read_back() -> None:
     text = '# mine\nsandbox = "none"  # for now\n'
     call = ToolCall("call_0", "f", {"path": 'a"\n\u202e'})
@@ -266,9 +271,24 @@ def test_what_reads_no_files_taints_nothing() -> None:
     assert isinstance(verdict(ALLOW, FETCH, {}, tainted(("f", {}), tools=(READ,))), Asks)
 
 
-def test_a_failed_or_refused_read_taints_nothing() -> None:
+def test_a_refused_read_taints_nothing() -> None:
     call = ToolCall("call_0", "read_file", {"path": "a"})
-    assert taint([Result(call, "No.", ok=False)], [FILE]) == {}
+    assert taint([Result(call, "No.", ok=False, refused=True)], [FILE]) == {}
+
+
+@pytest.mark.parametrize(
+    ("used", "told"),
+    [
+        (FILE, "read_file may have read a"),
+        (RUN, "f may have opened a"),
+        (SERVER, "read_file may have opened a"),
+    ],
+)
+def test_what_fails_may_have_shown_a_file_before(used: Tool, told: str) -> None:
+    call = ToolCall("call_0", used.name, {"path": "a"})
+    failed = [Result(call, "cat ended with exit code 1.\nsecret", ok=False)]
+    found = verdict(ALLOW, FETCH, {}, State(FOLDER, HOME, STATE.real, (), taint(failed, [used])))
+    assert found == Asks(f"{told}, and this call could carry it away.", tainted=True)
 
 
 def test_code_may_carry_away_what_another_tool_read() -> None:
@@ -305,6 +325,8 @@ def test_a_rule_or_an_answer_may_settle_it() -> None:
     ("text", "told"),
     [
         ("[[rule]", "not TOML"),
+        (f"x = {'1' * 5000}", "not TOML: Exceeds the limit"),
+        (f"x = {'[' * 5000}", "not TOML: maximum recursion depth"),
         ('[[rule]]\ndecision = "yes"', "Rule 1: decision is allow, ask or deny, not 'yes'"),
         ('[[rule]]\ndecision = "allow"\ntools = "x"', "Rule 1 has no 'tools'"),
         ('[[rule]]\ndecision = "allow"\ntool = 3', "Rule 1: tool is text or a list of texts"),
@@ -327,6 +349,24 @@ def test_a_bad_policy_is_a_sentence_that_names_the_rule(text: str, told: str) ->
 
 def test_an_empty_policy_is_one() -> None:
     assert parse("") == Policy()
+
+
+@pytest.mark.parametrize(
+    ("level", "effect", "place", "expected"),
+    [
+        (Sandbox.LIMITS, Effect.READ, "/tools/a.py", Deny),
+        (Sandbox.NONE, Effect.READ, "/tools/a.toml", Deny),
+        (Sandbox.LIMITS, Effect.NETWORK, "/tools/a.py", Deny),
+        (Sandbox.ISOLATED, Effect.READ, "/tools/a.py", Allow),
+        (Sandbox.NONE, Effect.NETWORK, "/tools/request.toml", Asks),
+        (Sandbox.NONE, Effect.READ, "", Allow),
+    ],
+)
+def test_a_sandbox_for_all_code_holds_for_what_says_that_it_reads(
+    level: Sandbox, effect: Effect, place: str, expected: type
+) -> None:
+    used = Tool("f", "", {}, effect, sandbox=level, place=place)
+    assert isinstance(verdict('sandbox = "isolated"', used), expected)
 
 
 @pytest.mark.parametrize(

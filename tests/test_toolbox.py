@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from tests.servers import entry, written
+from xlam_local.consent import Consent
 from xlam_local.errors import ToolError, ToolFileError, UsageError
+from xlam_local.policy import Allow, Asks
 from xlam_local.tools import packages
 from xlam_local.tools.builtin import OFF
 from xlam_local.tools.toolbox import Toolbox
 from xlam_local.tools.types import Places, Source
-from xlam_local.types import Tool
+from xlam_local.types import Always, Tool, ToolCall
 
 PYTHON = """
 from xlam_local import Effect, tool
@@ -193,6 +195,36 @@ def test_names_that_clash_are_told_apart(places: Places, tmp_path: Path) -> None
         assert tool(box, "calculate").source == "built-in"
         assert tool(box, "read_file").source == "mine"
         assert len(box.tools) == len(names(box))
+
+
+def test_an_answer_for_a_tool_is_for_its_file_only(places: Places, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "words.toml").write_text(COMMAND.replace("read", "write"))
+    policy = tmp_path / "policy.toml"
+    verdicts = []
+    for name in ("one", "other", "one"):
+        with Toolbox.open(places, [tmp_path / name / "words.toml"], trusted=True) as box:
+            made, consent = tool(box, "say"), Consent.open(policy, tmp_path)
+            asked = made, ToolCall("call_0", "say", {"words": "hi"})
+            verdicts.append(consent.verdict(*asked, [], []))
+            if not policy.exists():
+                consent.decide(asked, [], [], lambda _: Always(keep=True))
+    assert [type(verdict) for verdict in verdicts] == [Asks, Asks, Allow]
+
+
+def test_no_file_passes_for_a_server(places: Places, toolbox: Toolbox) -> None:
+    put(places, "mcp: files.json", '[{"name": "f"}]')
+    put(places, "one.toml", COMMAND)
+    toolbox.refresh()
+    assert tool(toolbox, "f").source == "mcp_ files"
+    written(places.config, one=entry())
+    toolbox.refresh()
+    kinds = {one.name: one.kind for one in toolbox.sources}
+    assert (kinds["one"], kinds["one_"]) == ("mcp", "command")
+    toolbox.agree("one_", place(toolbox, "one_").version)
+    assert place(toolbox, "one").state == "not agreed"
+    assert "say" in names(toolbox)
 
 
 def test_tools_and_sources_are_switched_and_that_is_kept(places: Places) -> None:

@@ -90,6 +90,15 @@ def test_a_path_leads_nowhere_else(tmp_path: Path) -> None:
             run(made, p=path)
 
 
+def test_a_list_of_paths_leads_nowhere_else(tmp_path: Path) -> None:
+    paths = {"type": "array", "items": {"type": "string", "format": "path"}}
+    made = one({"command": [*ECHO, "{p}"], "parameters": {"p": paths}}, tmp_path)
+    assert run(made, p=["a", "b/../c"]) == f"{tmp_path}/a|{tmp_path}/c|"
+    for path in ("../x", "/etc/passwd"):
+        with pytest.raises(ToolError, match="outside the working folder"):
+            run(made, p=["a", path])
+
+
 def test_environment_folder_and_input_are_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,8 +204,13 @@ def test_a_sandbox_that_is_demanded_is_had_or_nothing_runs(tmp_path: Path) -> No
         ({"command": ["ls"], "output": "xml"}, "not 'text' or 'json'"),
         ({"command": ["ls"], "environment": ["A"]}, "'environment' is not a table"),
         ({"command": ["ls"], "parameters": []}, "parameters are not a table"),
+        ({"command": ["ls"], "parameters": {"properties": []}}, "properties are not a table"),
         ({"command": ["ls"], "parameters": {"x": "string"}}, "'x' is not a JSON Schema"),
         ({"command": ["ls"], "description": 3}, "description is not text"),
+        (
+            {"command": ["ls"], "parameters": {"x": {"anyOf": [{"format": "path"}, TEXT]}}},
+            "stands elsewhere in its parameters",
+        ),
     ],
 )
 def test_a_description_that_is_wrong_is_told(tmp_path: Path, item: Any, told: str) -> None:
@@ -226,13 +240,24 @@ def test_a_whole_schema_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_what_a_file_would_run_is_told() -> None:
     data = {
         "tool": [
-            {"name": "a", "command": ["git", ["-n", "{n}"], "a b"], "effect": "read"},
-            {"name": "b", "http": {"url": "https://x.org"}},
+            {
+                "name": "a",
+                "command": ["git", ["-n", "{n}"], "a b"],
+                "effect": "read",
+                "sandbox": "none",
+                "environment": {"KEY": "${MY_KEY}"},
+            },
+            {"name": "b", "http": {"url": "https://x.org", "private": True, "hosts": ["*"]}},
         ]
     }
     assert told_kind(data) == (
         "command",
-        "a (read): git -n {n} 'a b'\nb (network): GET https://x.org",
+        """a (read): git -n {n} 'a b'
+  sandbox: "none"
+  environment: {"KEY": "${MY_KEY}"}
+b (network): GET https://x.org
+  private: true
+  hosts: ["*"]""",
     )
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
@@ -19,12 +20,15 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from xlam_local.errors import ToolError, ToolFileError
-from xlam_local.tools import builtin_web, tool
+from xlam_local.tools import packages, sandbox, tool
 from xlam_local.tools.outline import outline
 from xlam_local.tools.sandbox import Box
 from xlam_local.tools.worker import Code, Worker
 from xlam_local.types import Effect, Sandbox, Tool
 
+isolated = pytest.mark.skipif(
+    bool(sandbox.available(Sandbox.ISOLATED)), reason="programs cannot be isolated here"
+)
 FILE = '''
 import os, sys, time
 from dataclasses import dataclass
@@ -388,11 +392,48 @@ os._exit(0)
 
 
 def test_a_module_of_a_package_runs_as_it_was_agreed_to(tmp_path: Path) -> None:
-    module = builtin_web
-    text = Path(module.__file__).read_text(encoding="utf-8")
-    worker = Worker(Code("builtin_web.py", text, module.__name__, "fetch_page"), Box(tmp_path))
-    assert [made.name for made in worker.tools()] == ["fetch_page"]
+    package = tmp_path / "site" / "weather"
+    (package / "deep").mkdir(parents=True)
+    for name in ("__init__.py", "deep/__init__.py"):
+        (package / name).write_text("")
+    (package / "help.py").write_text("WORD = 'good'")
+    (package / "deep" / "tools.py").write_text(
+        "from weather.help import WORD\nfrom xlam_local import tool\n"
+        "@tool\ndef f() -> str: return WORD\n@tool\ndef g() -> str: return WORD\n"
+    )
+    path, module = package / "deep" / "tools.py", "weather.deep.tools"
+    known = packages.known_by(path, module)
+    code = Code(str(path), path.read_text(), module, "f", known)
+    box = Box(tmp_path, environment={"PYTHONPATH": str(tmp_path / "site")})
+    worker = Worker(code, box)
+    (made,) = worker.tools()
+    assert run(made) == "good"
     worker.close()
-    other = Code("builtin_web.py", text + "#", module.__name__)
-    with pytest.raises(ToolFileError, match="has changed since it was agreed to"):
-        Worker(other, Box(tmp_path)).tools()
+    (package / "help.py").write_text("raise SystemExit('evil')")
+    with pytest.raises(ToolError, match="has changed since it was agreed to"):
+        run(made)
+    (package / "help.py").write_text("WORD = 'good'")
+    assert run(made) == "good"
+    worker.close()
+    single = tmp_path / "site" / "single.py"
+    single.write_text(path.read_text())
+    assert packages.known_by(single, "single") != packages.known_by(path, module) != ""
+
+
+@isolated
+def test_an_isolated_process_lives_on_between_calls(tmp_path: Path) -> None:
+    """Whoever started it may be gone by then: each call has a thread of its own."""
+    text = (
+        "import uuid\nfrom xlam_local import tool\nME = str(uuid.uuid4())\n"
+        "@tool\ndef who() -> str: return ME\n"
+    )
+    worker = Worker(Code("t.py", text), Box(tmp_path, Sandbox.ISOLATED))
+    with ThreadPoolExecutor(1) as pool:
+        (made,) = pool.submit(worker.tools).result()
+    said = []
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as pool:
+            said.append(pool.submit(run, made).result())
+        time.sleep(0.1)
+    worker.close()
+    assert len(set(said)) == 1

@@ -41,7 +41,7 @@ class Consent:
 
     def allow(self, tool: Tool) -> None:
         """Let a tool run unasked until the session ends."""
-        self.allowed.append(Allowance(tool.name, tool.source))
+        self.allowed.append(Allowance(tool.name, tool.source, tool.place))
 
     def verdict(
         self, tool: Tool, call: ToolCall, messages: Sequence[Message], tools: Sequence[Tool]
@@ -100,9 +100,9 @@ class Consent:
         return decision
 
     def _keep(self, allowance: Allowance, for_good: bool) -> None:
-        self.allowed.append(allowance)
         if for_good and self.path is not None:
             remember(self.path, allowance)
+        self.allowed.append(allowance)
 
     def _state(self, tool: Tool, messages: Sequence[Message], tools: Sequence[Tool]) -> State:
         read = policy.taint(messages, tools) if policy.carries(tool) else {}

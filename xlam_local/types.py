@@ -46,6 +46,8 @@ class Tool:
     sandbox: Sandbox = Sandbox.NONE
     source: str = ""
     """Where the tool comes from: built-in, a file, a server."""
+    place: str = ""
+    """The file that it stands in, whole, if it comes from one."""
     seconds: float = 60.0
     """How long a call may take; `run` ends it then."""
     pure: bool = False

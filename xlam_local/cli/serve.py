@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -77,7 +78,8 @@ class Served:
                 result: Result = end.value
                 break
         with self._lock:
-            self.results.append(result)
+            # Who has read what is kept, and not all that was read: this may go on for days.
+            self.results.append(replace(result, output=""))
         return result
 
     def _decide(self, tool: Tool, call: ToolCall) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import join
 from typing import Any, Literal
@@ -31,11 +31,18 @@ def fits(rule: Rule, tool: Tool, call: ToolCall, reached: Reach, state: State) -
 
 def _names(rule: Rule, tool: Tool) -> bool:
     """Whether a rule names a tool. A server gives its tools any name, so none is allowed by it."""
-    if rule.source:
-        known = any(patterns.names(pattern, tool.source) for pattern in rule.source)
-    else:
-        known = rule.decision != "allow" or not from_server(tool)
-    return known and any(patterns.names(pattern, tool.name) for pattern in rule.tool)
+    if rule.decision != "allow":
+        # Where names clash, a tool is offered under its source's name as well, or with a _ more.
+        own = tool.name.removeprefix(f"{tool.source.removeprefix('mcp: ')}_").rstrip("_")
+        return _any(patterns.denies, rule.source or ("*",), tool.source) and (
+            _any(patterns.denies, rule.tool, tool.name) or _any(patterns.denies, rule.tool, own)
+        )
+    known = _any(patterns.names, rule.source, tool.source) or not (rule.source or from_server(tool))
+    return known and _any(patterns.names, rule.tool, tool.name)
+
+
+def _any(fits: Callable[[str, str], bool], wanted: Sequence[str], text: str) -> bool:
+    return any(fits(pattern, text) for pattern in wanted)
 
 
 def _conditions(
@@ -44,12 +51,18 @@ def _conditions(
     if rule.effect and tool.effect not in rule.effect:
         # What a server says of its tools allows nothing and spares it nothing.
         yield "maybe" if from_server(tool) else "no"
+    given = places.given(tool, call.arguments)
     if rule.folder:
         tops = [named(text, state) for text in rule.folder]
-        yield (_all_in if rule.decision == "allow" else _any_in)(tops, tool, reached, state)
+        if rule.decision == "allow":
+            yield _all_in(tops, tool, reached)
+        else:
+            yield _any_in(tops, tool, reached, state, given)
     if rule.host:
-        yield (_all_at if rule.decision == "allow" else _any_at)(rule.host, tool, reached)
-    given = places.given(tool, call.arguments)
+        if rule.decision == "allow":
+            yield _all_at(rule.host, tool, reached)
+        else:
+            yield _any_at(rule.host, tool, reached, given)
     for name, wanted in rule.arguments.items():
         if rule.decision == "allow":
             yield _allowed(name, wanted, given, tool, state)
@@ -57,7 +70,7 @@ def _conditions(
             yield _denied(name, wanted, given, tool, state)
 
 
-def _all_in(tops: Sequence[Path | None], tool: Tool, reached: Reach, state: State) -> Fit:
+def _all_in(tops: Sequence[Path | None], tool: Tool, reached: Reach) -> Fit:
     sure = bool(reached.spots) and tool.effect is not Effect.EXECUTE
     sure |= bool(reached.spots) and from_server(tool)
     return _fit(
@@ -66,18 +79,27 @@ def _all_in(tops: Sequence[Path | None], tool: Tool, reached: Reach, state: Stat
     )
 
 
-def _any_in(tops: Sequence[Path | None], tool: Tool, reached: Reach, state: State) -> Fit:
+def _any_in(
+    tops: Sequence[Path | None],
+    tool: Tool,
+    reached: Reach,
+    state: State,
+    given: Mapping[str, Any],
+) -> Fit:
     fit: Fit = "no" if all(spot.sure for spot in reached.spots) else "maybe"
     if tool.effect is Effect.EXECUTE and not (from_server(tool) and reached.spots):
         fit = "maybe"
+    denied = [folded(top) for top in tops]
     for spot in reached.spots:
         guesses = (folded(spot.real), folded(named(spot.said, state)))
-        for top in map(folded, tops):
+        for top in denied:
             if any(under(guess, top) for guess in guesses):
                 return "yes"
             if any(under(top, guess) for guess in guesses):
                 fit = "maybe"  # a list, a search or a move may reach what a folder holds
-    return fit
+    # An argument of another name may be a path as well.
+    loose = [] if tool.pure else [folded(named(text, state)) for text in places.texts(given)]
+    return "maybe" if any(under(one, top) for one in loose for top in denied) else fit
 
 
 def _all_at(wanted: Sequence[str], tool: Tool, reached: Reach) -> Fit:
@@ -91,10 +113,15 @@ def _all_at(wanted: Sequence[str], tool: Tool, reached: Reach) -> Fit:
     )
 
 
-def _any_at(wanted: Sequence[str], tool: Tool, reached: Reach) -> Fit:
+def _any_at(wanted: Sequence[str], tool: Tool, reached: Reach, given: Mapping[str, Any]) -> Fit:
     for host in reached.hosts:
         if any(places.hosted(pattern, host) for pattern in wanted):
             return "yes"
+    if tool.effect is Effect.NETWORK:
+        # An argument of another name may be a host as well.
+        loose = [places.host(text) for text in places.texts(given)]
+        if any(places.hosted(pattern, host) for pattern in wanted for host in loose):
+            return "maybe"
     sure = all(host.sure for host in reached.hosts)
     reaches_out = runs_code(tool) or (tool.effect is Effect.NETWORK and not reached.hosts)
     return "no" if sure and not reaches_out else "maybe"

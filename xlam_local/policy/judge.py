@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..types import Effect, Sandbox, Tool, ToolCall
@@ -41,7 +41,7 @@ Verdict = Allow | Asks | Deny
 def judge(policy: Policy, tool: Tool, call: ToolCall, state: State) -> Verdict:
     """Whether a call runs, is asked for, or does not run."""
     reached = reach(tool, call.arguments, state.folder, state.real)
-    if _weaker(tool, policy.sandbox if runs_code(tool) else Sandbox.NONE):
+    if _others_code(tool) and _weaker(tool, policy.sandbox):
         return Deny(_needs(policy.sandbox, tool))
     verdict, rule = _ruled(policy.rules, tool, call, reached, state)
     if rule is not None and not isinstance(verdict, Deny) and _weaker(tool, rule.sandbox):
@@ -63,10 +63,11 @@ def judge(policy: Policy, tool: Tool, call: ToolCall, state: State) -> Verdict:
 
 def allowance(tool: Tool, call: ToolCall, state: State, just: bool, tainted: bool) -> Allowance:
     """What the user allows with always: the tool, or `just` this call."""
+    whole = Allowance(tool.name, tool.source, tool.place, tainted=tainted)
     if not just:
-        return Allowance(tool.name, tool.source, tainted=tainted)
+        return whole
     reaches = _reals(reach(tool, call.arguments, state.folder, state.real))
-    return Allowance(tool.name, tool.source, exact(call), str(state.folder), reaches, tainted)
+    return replace(whole, call=exact(call), within=str(state.folder), reaches=reaches)
 
 
 # Rules
@@ -105,7 +106,7 @@ def _default(tool: Tool, reached: Reach, state: State) -> Verdict:
 
 def _lifts(one: Allowance, tool: Tool, call: ToolCall, reached: Reach, folder: Path) -> bool:
     """Whether the user has answered the question about this call before."""
-    if (one.tool, one.source) != (tool.name, tool.source):
+    if (one.tool, one.source, one.place) != (tool.name, tool.source, tool.place):
         return False
     if not one.call:
         return True
@@ -139,6 +140,12 @@ def _needs(level: Sandbox, tool: Tool) -> str:
         f"The policy demands the sandbox level {level.value!r} here; "
         f"{tool.name} runs at {tool.sandbox.value!r}."
     )
+
+
+def _others_code(tool: Tool) -> bool:
+    """Whether a tool is code of others, whatever it says that it does: a request is none."""
+    from_file = bool(tool.place) and tool.effect is not Effect.NETWORK
+    return runs_code(tool) or tool.sandbox is not Sandbox.NONE or from_file
 
 
 def _weaker(tool: Tool, level: Sandbox) -> bool:

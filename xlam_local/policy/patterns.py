@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-WILD = r"(?:(?!\.\.)[^\x00-\x1f\x7f-\x9f\u2028\u2029;&|<>$`\\(){}\"'])*"
-"""What * stands for in a pattern that allows: no step up, no line break, nothing for a shell."""
+WILD = r"(?:(?!\.\.)[^\x00-\x1f\x7f-\x9f\u2028\u2029;&|<>$`\\(){}\"'])"
+"""What * stands for some of in a pattern that allows: no step up, no line, nothing for a shell."""
+ANY = "(?s:.)"
+LONGEST_PATH = 4096
 _BLANKS = re.compile(r"\s+")
 _QUOTING = str.maketrans("", "", "\"'\\`")
 
 
 def names(pattern: str, name: str) -> bool:
     """Whether `pattern` fits the name of a tool or of a source: * is any run of characters."""
-    return _glob(pattern, "(?s:.*)").fullmatch(name) is not None
+    return _glob(pattern, ANY).fullmatch(name) is not None
 
 
 def allows(pattern: str, text: str) -> bool:
@@ -23,19 +26,24 @@ def allows(pattern: str, text: str) -> bool:
 
 def allows_path(pattern: str, path: str) -> bool:
     """Whether a pattern that allows fits a real path: * stays in one folder, ** goes down."""
+    if len(path) > LONGEST_PATH:
+        return False
     parts = (re.escape(part).replace(r"\*", r"[^/\x00-\x1f]*") for part in pattern.split("**"))
     return re.fullmatch(r"[^\x00-\x1f]*".join(parts), path) is not None
 
 
 def denies(pattern: str, text: str) -> bool:
     """Whether a pattern that denies fits, however its letters are spelled."""
-    return _glob(plain(pattern), "(?s:.*)").fullmatch(plain(text)) is not None
+    return _glob(plain(pattern), ANY).fullmatch(plain(text)) is not None
 
 
 def denies_within(pattern: str, text: str) -> bool:
     """Whether a pattern that denies fits from some word on: a command hides within others."""
-    bare = plain(text).translate(_QUOTING)
-    return re.search(rf"(?<!\w){_glob(plain(pattern), '(?s:.*)').pattern}(?!\w)", bare) is not None
+    first, *rest = plain(pattern).split("*")
+    begins = rf"{ANY}*?(?<!\w){re.escape(first)}"
+    # What fits from a later word on fits from the first one on, where a star comes after it.
+    whole = f"(?>{begins}){_after(rest, ANY)}" if rest else begins
+    return re.match(rf"{whole}(?!\w)", plain(text).translate(_QUOTING)) is not None
 
 
 def plain(text: str) -> str:
@@ -46,4 +54,15 @@ def plain(text: str) -> str:
 
 
 def _glob(pattern: str, wild: str) -> re.Pattern[str]:
-    return re.compile(wild.join(re.escape(part) for part in pattern.split("*")))
+    first, *rest = pattern.split("*")
+    return re.compile(re.escape(first) + (_after(rest, wild) if rest else ""))
+
+
+def _after(parts: Sequence[str], wild: str) -> str:
+    """A pattern for parts with a star before each.
+
+    A part between two stars is taken where it comes first, and not looked for again: else a text
+    could be made that takes years to be compared.
+    """
+    *inner, last = map(re.escape, parts)
+    return "".join(f"(?>{wild}*?{part})" for part in inner) + f"{wild}*{last}"

@@ -42,6 +42,8 @@ class Allowance:
 
     tool: str
     source: str = ""
+    place: str = ""
+    """The file that the tool stands in, if it comes from one: another may bear the same name."""
     call: str = ""
     """The exact arguments as JSON; any when empty."""
     within: str = ""
@@ -69,7 +71,7 @@ def parse(text: str) -> Policy:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"This is not TOML: {error}.") from error
     _known(data, {"rule", "always", "sandbox"}, "A policy")
     return Policy(
@@ -120,10 +122,9 @@ def _allowance(item: Mapping[str, Any], number: int) -> Allowance:
     _known(item, ALWAYS, at)
     if not _text(item, "tool", at):
         raise UsageError(f"{at}: it names no tool.")
-    names = ("tool", "source", "call", "within")
-    tool, source, call, within = (_text(item, name, at) for name in names)
+    texts = {name: _text(item, name, at) for name in ("tool", "source", "place", "call", "within")}
     reaches, tainted = _texts(item, "reaches", at), _flag(item, "tainted", at)
-    return Allowance(tool, source, call, within, reaches, tainted)
+    return Allowance(**texts, reaches=reaches, tainted=tainted)
 
 
 RULE = {
@@ -138,7 +139,7 @@ RULE = {
     "tainted",
     "why",
 }
-ALWAYS = {"tool", "source", "call", "within", "reaches", "tainted"}
+ALWAYS = {"tool", "source", "place", "call", "within", "reaches", "tainted"}
 
 
 def _known(item: Mapping[str, Any], known: set[str], at: str) -> None:

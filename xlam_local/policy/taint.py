@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..types import Effect, Message, Result, Sandbox, Tool, ToolCall
+from ..types import Effect, Message, Result, Sandbox, Tool
 from .places import from_server, reach
 from .state import runs_code
 
@@ -15,26 +15,31 @@ def taint(messages: Iterable[Message], tools: Sequence[Tool]) -> dict[str, str]:
     known = {tool.name: tool for tool in tools}
     read: dict[str, str] = {}
     for message in messages:
-        if isinstance(message, Result) and message.ok:
+        # What fails tells things too: a command may show a file, and then end with an error.
+        if isinstance(message, Result) and not message.refused:
             tool = known.get(message.call.name)
             if tool is None:
-                read[f"?/{message.call.name}"] = f"{message.call.name} has run"
-            elif reader(tool) not in read and (what := _reads(tool, message.call)):
+                read[f"?/{message.call.name}"] = f"{message.call.name} {_has(message)} run"
+            elif reader(tool) not in read and (what := _reads(tool, message)):
                 read[reader(tool)] = what
     return read
 
 
-def _reads(tool: Tool, call: ToolCall) -> str:
+def _reads(tool: Tool, result: Result) -> str:
     """What private things a call has read, in words; nothing if it reads none."""
     if tool.pure:
         return ""
-    spots = reach(tool, call.arguments, Path(), lambda path: path).spots
+    spots = reach(tool, result.call.arguments, Path(), lambda path: path).spots
     if spots:
         verb = "read" if tool.effect is Effect.READ else "opened"
-        return f"{tool.name} has {verb} {spots[0].said or 'files'}"
+        return f"{tool.name} {_has(result)} {verb} {spots[0].said or 'files'}"
     if tool.effect is Effect.READ or (runs_code(tool) and tool.effect is not Effect.NETWORK):
         return f"{tool.name} may have read files"
     return ""
+
+
+def _has(result: Result) -> str:
+    return "has" if result.ok else "may have"
 
 
 def reader(tool: Tool) -> str:

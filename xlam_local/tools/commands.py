@@ -69,8 +69,14 @@ class Command:
 
     def _written(self, name: str, value: Any) -> Any:
         """A value as it fills a blank; a path is the file that it leads to."""
-        schema = self.properties.get(name)
-        if isinstance(schema, Mapping) and schema.get("format") == "path":
+        return self._led(self.properties.get(name), value)
+
+    def _led(self, schema: Any, value: Any) -> Any:
+        if not isinstance(schema, Mapping):
+            return value
+        if isinstance(value, list):
+            return [self._led(schema.get("items"), item) for item in value]
+        if schema.get("format") == "path":
             return str(Folder.at(self.box.folder, self.box.hidden).inside(words(value)))
         return value
 
@@ -83,6 +89,11 @@ def command(item: Mapping[str, Any], tool: Tool, box: Box) -> Tool:
     """
     properties = tool.parameters.get("properties", {})
     parts = tuple(_parts(item["command"], properties))
+    if _paths(tool.parameters) != sum(map(_held_paths, properties.values())):
+        raise ToolFileError(
+            "'format = \"path\"' holds for a parameter and for the items of a list, "
+            "and stands elsewhere in its parameters."
+        )
     stdin = _text(item, "stdin")
     check(stdin, properties, "'stdin'")
     output = item.get("output", "text")
@@ -171,6 +182,22 @@ def _parts(said: Any, known: Mapping[str, Any]) -> Iterator[Part]:
         yield part if isinstance(part, str) else tuple(group)
 
 
+def _paths(schema: Any) -> int:
+    """How many schemas within a schema are for paths."""
+    if isinstance(schema, list):
+        return sum(map(_paths, schema))
+    if not isinstance(schema, Mapping):
+        return 0
+    return (schema.get("format") == "path") + sum(map(_paths, schema.values()))
+
+
+def _held_paths(schema: Any) -> int:
+    """How many of them are where a path is held to the folder."""
+    if not isinstance(schema, Mapping):
+        return 0
+    return (schema.get("format") == "path") + _held_paths(schema.get("items"))
+
+
 def _box(item: Mapping[str, Any], tool: Tool, box: Box) -> Box:
     try:
         level = Sandbox(item.get("sandbox", box.level.value))
@@ -207,6 +234,6 @@ def _text(item: Mapping[str, Any], key: str) -> str:
 def _json(said: str | bytes) -> object:
     try:
         value: object = json.loads(said)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ToolError(f"It did not write JSON: {error}.") from error
     return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,8 @@ def _parameters(said: Any) -> dict[str, Any]:
     if not isinstance(said, Mapping):
         raise ToolFileError("its parameters are not a table.")
     if said.get("type") == "object" or "properties" in said:
+        if not isinstance(said.get("properties", {}), Mapping):
+            raise ToolFileError("its properties are not a table.")
         return dict(said)
     for name, schema in said.items():
         if not isinstance(schema, Mapping):
@@ -107,16 +110,24 @@ def _parameters(said: Any) -> dict[str, Any]:
 
 
 def told_kind(data: Mapping[str, Any]) -> tuple[Kind, str]:
-    """Of which kind the tools of a file are, and what each would do, a line for each."""
-    lines = []
-    for item in data["tool"]:
-        does = template(item) if "command" in item else f"{item['http'].get('method', 'GET')} "
-        does += "" if "command" in item else item["http"]["url"]
-        usual = "execute" if "command" in item else "network"
-        lines.append(f"{item['name']} ({item.get('effect', usual)}): {does}")
-    return ("command" if any("command" in i for i in data["tool"]) else "http"), "\n".join(lines)
+    """Of which kind the tools of a file are, and all that each would do."""
+    kind: Kind = "command" if any("command" in item for item in data["tool"]) else "http"
+    return kind, "\n".join(line for item in data["tool"] for line in _does(item))
 
 
-def sourced(tools: tuple[Tool, ...], source: str) -> tuple[Tool, ...]:
-    """The tools with the name of the place that they come from."""
-    return tuple(replace(tool, source=source) for tool in tools)
+def _does(item: Mapping[str, Any]) -> Iterator[str]:
+    """What a tool does, whole: where it runs, what it sees, which hosts it asks."""
+    if "command" in item:
+        said, does, usual = item, template(item), "execute"
+    else:
+        said, usual = item["http"], "network"
+        does = f"{said.get('method', 'GET')} {said['url']}"
+    yield f"{item['name']} ({item.get('effect', usual)}): {does}"
+    for key, value in said.items():
+        if key not in {*COMMON, "command", "method", "url"}:
+            yield f"  {key}: {json.dumps(value, ensure_ascii=False, default=str)}"
+
+
+def sourced(tools: tuple[Tool, ...], source: str, place: str) -> tuple[Tool, ...]:
+    """The tools with the name of their source, and the file that it is."""
+    return tuple(replace(tool, source=source, place=place) for tool in tools)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
+from hashlib import sha256
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,6 +27,19 @@ def found(path: list[str]) -> Iterator[tuple[Path, str, str]]:
         for entry in package.entry_points:
             if entry.group == GROUP:
                 yield _file(package, entry), entry.name, entry.value
+
+
+def known_by(path: Path, module: str) -> str:
+    """What all Python files of the package are known by that a module at `path` belongs to."""
+    depth = module.count(".") + (path.name == "__init__.py")
+    top = path.parents[depth - 1] if depth else path
+    whole = sha256()
+    for file in sorted(top.rglob("*.py")) if depth else [path]:
+        with suppress(OSError):
+            whole.update(
+                f"{file.relative_to(top)} {sha256(file.read_bytes()).hexdigest()}\n".encode()
+            )
+    return whole.hexdigest()
 
 
 def _file(package: Distribution, entry: EntryPoint) -> Path:

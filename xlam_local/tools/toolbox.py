@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,10 @@ class Toolbox:
         self.agreements = Agreements(self.places.data / "agreed.json")
         self.switches = Switches.load(self.places.config / "tools.json", OFF)
         self._own_tools = () if self.alone else everything(self.places)
+        for place in (self.places.config, self.places.data, self.places.state):
+            # A program that is isolated could make what is not there, and cannot be hidden from it.
+            with suppress(OSError):
+                place.mkdir(parents=True, exist_ok=True)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -91,28 +96,27 @@ class Toolbox:
         if (servers := self._servers) is not None and name in servers.servers:
             servers.start([name])
             servers.wait(seconds)
-            servers.changes(name)
 
     def refresh(self) -> None:
         """Notice files that are new, changed or gone, and packages that offer tools."""
         with self._lock:
+            if not self.alone:
+                self._serve()
             wanted = {(path, entry): name for path, name, entry in self._wanted()}
+            for key in [key for key, file in self._files.items() if wanted.get(key) != file.name]:
+                self._files.pop(key).close()
             changed = [key for key, file in self._files.items() if file.changed()]
             new = wanted.keys() - self._files.keys()
-            for key in self._files.keys() - wanted.keys():
-                self._files.pop(key).close()
             logs = self.places.state / "tools"
             for key in new:
                 path, entry = key
                 self._files[key] = ToolFile(path, wanted[key], self._box(), entry, logs)
-            fresh = [self._files[key] for key in (*changed, *new) if key in self._files]
+            fresh = [self._files[key] for key in (*changed, *new)]
             for file in fresh:
                 file.read()
             self._opened([file for file in fresh if file.digest in self.agreements])
             self._files = {key: self._files[key] for key in wanted}
             self._told()
-            if not self.alone:
-                self._serve()
 
     def agree(self, name: str, version: str = "") -> None:
         """Agree, for good, to what is in the file, or of the server, called `name`.
@@ -126,7 +130,7 @@ class Toolbox:
             if servers.servers[name].listed is None:
                 self.look(name)
                 raise UsageError(f"{name} has been started; look at its tools, then agree.")
-            servers.agree(name)
+            servers.agree(name, version)
             return
         with self._lock:
             file = self._named(name)
@@ -165,7 +169,7 @@ class Toolbox:
 
     def _wanted(self) -> Iterator[tuple[Path, str, str]]:
         """The files that there are: each with a name for its source, and its entry point if any."""
-        taken: set[str] = {BUILT_IN}
+        taken: set[str] = {BUILT_IN, *(self._servers.servers if self._servers else ())}
         seen: set[Path] = set()
         found = () if self.alone else _in(self.places.config)
         files = [(path, path.stem, "") for path in (*self.named, *found)]
@@ -173,7 +177,8 @@ class Toolbox:
             if path in seen and not entry:
                 continue
             seen.add(path)
-            name = stem
+            # What begins with "mcp:" is a server, and only one.
+            name = stem.replace(":", "_")
             while name in taken:
                 name += "_"
             taken.add(name)

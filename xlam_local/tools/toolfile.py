@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import wire
 from ..errors import ToolFileError
 from ..types import Tool
-from . import files
+from . import files, packages
 from .agreements import digest
 from .described import described, sourced, told_kind
 from .outline import outline
@@ -33,6 +33,8 @@ class ToolFile:
     logs: Path | None = None
     """The folder where what a Python file prints goes."""
     content: bytes = b""
+    package: str = ""
+    """What all of the package that it belongs to is known by."""
     source: Source = field(init=False)
     _stamp: Stamp | None = None
     _worker: Worker | None = None
@@ -48,7 +50,13 @@ class ToolFile:
     def digest(self) -> str:
         """What the content is known by, when it is agreed to."""
         # The same text in another suffix would be read as something else.
-        return digest(f"{self.path.suffix}\n{self.entry}\n".encode() + self.content)
+        kind = f"{self.path.suffix}\n{self.entry}\n{self.package}"
+        return digest(kind.encode() + self.content)
+
+    @property
+    def module(self) -> str:
+        """The module of an installed package that it is; nothing if it is none."""
+        return self.entry.partition(":")[0]
 
     def read(self) -> None:
         """Read the file anew; nothing of it is run."""
@@ -60,6 +68,7 @@ class ToolFile:
         self._stamp = stamp(self.path)
         try:
             self.content = files.content(self.path)
+            self.package = packages.known_by(self.path, self.module) if self.module else ""
             form = FORMS.get(self.path.suffix)
             if form is None:
                 raise ToolFileError(f"{self.path} is none of {', '.join(FORMS)}.")
@@ -73,8 +82,7 @@ class ToolFile:
             return
         try:
             tools = FORMS[self.path.suffix].open(self)
-            ready = sourced(tools, self.name)
-            self.source = replace(self.source, state="ready", tools=ready, detail="")
+            self.source = replace(self.source, state="ready", tools=self.own(tools), detail="")
         except ToolFileError as error:
             self._failed(error)
 
@@ -87,6 +95,10 @@ class ToolFile:
     def told(self, kind: Kind, state: State, detail: str) -> Source:
         """What the file is, before its tools are ready."""
         return Source(self.name, kind, state, detail=detail)
+
+    def own(self, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
+        """The tools, as those of this file."""
+        return sourced(tools, self.name, str(self.path.resolve()))
 
     def work(self, worker: Worker) -> Worker:
         """Keep the process that runs for it."""
@@ -114,6 +126,11 @@ def _read_python(file: ToolFile) -> Source:
     does.append(f"It runs in the sandbox {told.sandbox.value!r}.")
     if told.environment:
         does.append(f"It sees the variables {', '.join(told.environment)}.")
+    if file.module:
+        does.append(
+            f"It is {file.module} of an installed package: every Python file of that package is "
+            "agreed to, and what they import from others is not looked at."
+        )
     return file.told("python", "not agreed", "\n".join(does))
 
 
@@ -126,19 +143,20 @@ def _open_python(file: ToolFile) -> tuple[Tool, ...]:
     box = replace(
         file.box, level=told.sandbox, network=told.network, environment=own, limits=limits
     )
-    module, _, attribute = file.entry.partition(":")
+    attribute = file.entry.partition(":")[2]
+    code = Code(str(file.path), text, file.module, attribute, file.package)
     log = file.logs / f"{file.name}.log" if file.logs else None
-    return file.work(Worker(Code(str(file.path), text, module, attribute), box, log)).tools()
+    return file.work(Worker(code, box, log)).tools()
 
 
 def _read_data(file: ToolFile) -> Source:
     """What a TOML or JSON file has: tools that run something, or only schemas."""
     data = files.parsed(file.path, file.content)
     if not _runs(data):
-        return Source(file.name, "schemas", "ready", sourced(wire.tools(data), file.name))
+        return Source(file.name, "schemas", "ready", file.own(wire.tools(data)))
     tools = tuple(replace(tool, run=None) for tool in described(data, file.box))
     kind, does = told_kind(data)
-    return Source(file.name, kind, "not agreed", sourced(tools, file.name), does)
+    return Source(file.name, kind, "not agreed", file.own(tools), does)
 
 
 def _open_data(file: ToolFile) -> tuple[Tool, ...]:

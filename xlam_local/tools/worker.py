@@ -19,7 +19,7 @@ from typing import IO, Any
 from .. import wire
 from ..errors import ToolError, ToolFileError
 from ..types import Effect, Tool
-from . import sandbox
+from . import packages, sandbox
 from .sandbox import Box, Limits, Running
 
 PACKAGES = Path(__file__).parent.parent.parent
@@ -43,6 +43,8 @@ class Code:
     """The module that it is in an installed package; nothing for a file."""
     attribute: str = ""
     """The one tool that is wanted of it; nothing for all."""
+    package: str = ""
+    """What its package was known by when it was agreed to."""
 
 
 class Worker:
@@ -69,9 +71,12 @@ class Worker:
         try:
             with self._lock:
                 told = self._started()
+            return tuple(self._tool(item, f"/{number}") for number, item in enumerate(told))
         except ToolError as error:
             raise ToolFileError(f"{self.code.name}: {error}") from error
-        return tuple(self._tool(item, f"/{number}") for number, item in enumerate(told))
+        except (KeyError, TypeError, ValueError) as error:
+            self.close()
+            raise ToolFileError(f"{self.code.name}: It tells of what is no tool.") from error
 
     def close(self) -> None:
         """End the process with all that it has started."""
@@ -122,6 +127,9 @@ class Worker:
     def _started(self) -> list[Any]:
         """Start the process anew; what it tells of its tools."""
         self._end()
+        made, module = self.code, self.code.module
+        if module and packages.known_by(Path(made.name), module) != made.package:
+            raise ToolError("The package has changed since it was agreed to.")
         read, write = os.pipe()
         box = replace(self.box, readable=(*self.box.readable, *_readable()))
         words = (sys.executable, "-P", "-c", PROGRAM, str(PACKAGES), str(write))
@@ -134,9 +142,8 @@ class Worker:
         finally:
             os.close(write)
         self._answers = read
-        code = {"name": self.code.name, "text": self.code.text, "module": self.code.module}
-        code["attribute"] = self.code.attribute
-        answer = self._answer(code, START_SECONDS)
+        wanted = {"name": made.name, "text": made.text, "module": module}
+        answer = self._answer({**wanted, "attribute": made.attribute}, START_SECONDS)
         if "error" in answer:
             self._end()
             raise ToolError(str(answer["error"]))
@@ -176,7 +183,7 @@ class Worker:
             raise ToolError(
                 f"It did not end within {seconds:g} seconds and was stopped."
             ) from error
-        except (ValueError, AssertionError) as error:
+        except (ValueError, RecursionError, AssertionError) as error:
             self._end()
             raise ToolError("Its process gave an answer that cannot be read.") from error
         return answer
