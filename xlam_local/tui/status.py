@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -44,11 +45,16 @@ class Status(Static):
 
     def tell(self, told: Told) -> None:
         """Show the line, as much of it as has room."""
-        shown = [part for part in parts(told, self.app.size.width) if part]
-        self.update(Text(printable(" · ".join(shown)), no_wrap=True, overflow="ellipsis"))
+        room = (self.size.width or self.app.size.width) - 2
+        line = ""
+        for part in filter(None, map(printable, parts(told))):
+            longer = f"{line} · {part}" if line else part
+            if not line or cell_len(longer) <= room:
+                line = longer
+        self.update(Text(line, no_wrap=True, overflow="ellipsis"), layout=False)
 
 
-def parts(told: Told, width: int) -> Iterator[str]:
+def parts(told: Told) -> Iterator[str]:
     """What stands in the line, the most wanted first."""
     figures = told.figures
     yield told.model
@@ -61,14 +67,13 @@ def parts(told: Told, width: int) -> Iterator[str]:
     if figures.speed:
         about = "" if figures.done is not None else "about "
         yield f"{about}{figures.speed:.0f} tokens/s"
-    if figures.first is not None and width >= 100:
+    if figures.right is not None:
+        yield f"{figures.right:.0f} % of guesses right"
+    if figures.first is not None:
         yield f"first after {figures.first:.1f} s"
-    if width >= 120:
-        if figures.right is not None:
-            yield f"{figures.right:.0f} % of guesses right"
-        yield told.where
-        if told.vitals is not None:
-            yield from told.vitals.words()
+    yield told.where
+    if told.vitals is not None:
+        yield from told.vitals.words()
 
 
 def used(meter: Meter) -> float:
@@ -101,7 +106,7 @@ class Panel(Vertical):
     def tell(self, told: Told) -> None:
         """Show the numbers."""
         self.query_one("#speeds", Sparkline).data = list(told.figures.speeds)
-        text = printable("\n".join(lines(told)))
+        text = Text(printable("\n".join(lines(told))), no_wrap=True, overflow="ellipsis")
         self.query_one("#numbers", Static).update(text)
 
 
