@@ -6,6 +6,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 
 from ..errors import ToolError
@@ -26,31 +27,41 @@ def calculate(expression: str) -> str:
     if len(expression) > MOST_TEXT:
         raise ToolError(f"The expression has more than {MOST_TEXT} characters.")
     try:
-        tree = ast.parse(expression.strip().translate(SIGNS), mode="eval")
-        return _written(_value(tree.body))
+        text = expression.strip().translate(SIGNS)
+        return _written(_value(ast.parse(text, mode="eval").body, text))
     except SyntaxError as error:
         raise ToolError(f"{expression!r} is not an arithmetic expression.") from error
     except ZeroDivisionError as error:
         raise ToolError("Division by zero.") from error
     except (OverflowError, RecursionError, MemoryError) as error:
-        raise ToolError("The result is too large.") from error
+        raise ToolError("The result is too large, or too small.") from error
     except (ValueError, TypeError) as error:
         raise ToolError(f"{expression!r} has no value: {error}.") from error
 
 
-def _value(node: ast.expr) -> Number:
+def _value(node: ast.expr, text: str) -> Number:
     match node:
-        case ast.Constant(value=int() | float() as literal) if not isinstance(literal, bool):
-            return _bounded(Fraction(repr(literal)))
+        case ast.Constant(value=int() as literal) if not isinstance(literal, bool):
+            return _bounded(Fraction(literal))
+        case ast.Constant(value=float()):
+            return _literal(ast.get_source_segment(text, node) or "")
         case ast.Name(id=name) if name in CONSTANTS:
             return CONSTANTS[name]
         case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
-            return UNARY[type(op)](_value(operand))
+            return UNARY[type(op)](_value(operand, text))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
-            return _bounded(BINARY[type(op)](_value(left), _value(right)))
+            return _bounded(BINARY[type(op)](_value(left, text), _value(right, text)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
-            return _bounded(FUNCTIONS[name](*map(_value, args)))
+            return _bounded(FUNCTIONS[name](*(_value(one, text) for one in args)))
     raise ToolError(f"{ast.unparse(node)!r} is not something to compute with.")
+
+
+def _literal(written: str) -> Fraction:
+    """A number as it is written; a float would have lost digits."""
+    number = Decimal(written.replace("_", ""))
+    if abs(number.adjusted()) > MOST_DIGITS:
+        raise OverflowError
+    return Fraction(number)
 
 
 def _bounded(value: Number) -> Number:
@@ -129,6 +140,8 @@ def _written(value: Number) -> str:
         return str(value.numerator)
     digits = _decimals(value.denominator)
     if digits is None:
+        if not float(value):
+            raise OverflowError
         return f"{float(value):.15g}"
     scaled = abs(value.numerator) * 10**digits // value.denominator
     whole, rest = divmod(scaled, 10**digits)
