@@ -329,6 +329,7 @@ def test_a_file_that_is_none_is_one_source_that_failed(tmp_path: Path, text: str
         ({"url": "http://[::"}, "url cannot be"),
         ({"type": "sse", "url": "http://x"}, "sse is not spoken here"),
         ({"type": "telnet", "url": "http://x"}, "type cannot be 'telnet'"),
+        ({"type": ["http"], "url": "http://x"}, "type cannot be"),
     ],
 )
 def test_what_is_wrong_with_a_server_is_a_sentence(item: Any, told: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +199,16 @@ def test_a_sandbox_that_is_demanded_is_had_or_nothing_runs(tmp_path: Path) -> No
         ({"command": ["ls"], "shell": True}, "'shell' is not known; known are command"),
         ({"command": ["ls"], "effect": "all"}, "effect 'all' is none of read, write"),
         ({"command": ["ls"], "sandbox": "best"}, "sandbox 'best' is none of none, limits"),
+        ({"command": ["ls"], "folder": "a\0b"}, "folder 'a.x00b' is not a path"),
+        ({"command": ["ls"], "folder": "~no-such-user/x"}, "is not a path"),
         ({"command": ["ls"], "network": "yes"}, "'network' is true or false"),
         ({"command": ["ls"], "seconds": 0}, "'seconds' is a number up to 3600"),
         ({"command": ["ls"], "memory": "2G"}, "'memory' is a number of GiB"),
         ({"command": ["ls"], "output": "xml"}, "not 'text' or 'json'"),
         ({"command": ["ls"], "environment": ["A"]}, "'environment' is not a table"),
         ({"command": ["ls"], "parameters": []}, "parameters are not a table"),
+        ({"command": ["ls"], "parameters": {"x": {"default": date(2026, 1, 2)}}}, "not JSON"),
+        ({"command": ["ls"], "parameters": {"x": {"maximum": float("inf")}}}, "not JSON"),
         ({"command": ["ls"], "parameters": {"properties": []}}, "properties are not a table"),
         ({"command": ["ls"], "parameters": {"x": "string"}}, "'x' is not a JSON Schema"),
         ({"command": ["ls"], "description": 3}, "description is not text"),

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,24 @@ def test_a_request_is_made_of_a_call(host: Host, monkeypatch: pytest.MonkeyPatch
     assert "s3cr3t" not in shown
 
 
+def test_what_has_no_value_is_left_out_of_a_body(host: Host) -> None:
+    host.answers["/"] = say(b"ok")
+    day = {**TEXT, "optional": True}
+    for body, sent in (
+        ({"a": ["{day}", "x"], "on": date(2026, 1, 2)}, {"a": ["x"], "on": "2026-01-02"}),
+        ("{day}", None),
+    ):
+        http = {"method": "POST", "url": host.url + "/", "body": body, "private": True}
+        run(one(http, {"day": day}))
+        assert json.loads(host.asked[-1][3]) == sent
+
+
+def test_half_a_character_is_asked_for_as_what_it_is() -> None:
+    made = one({"url": "https://x.org/{a}", "query": {"q": "{a}"}}, {"a": TEXT})
+    assert made.preview is not None
+    assert made.preview(a="\ud800") == "GET https://x.org/%3F?q=%3F"
+
+
 def test_a_status_that_is_an_error_is_told(host: Host) -> None:
     with pytest.raises(ToolError, match=r"answers with status 404\.\nnothing"):
         run(one({"url": host.url + "/x", "private": True}, {}))
@@ -149,6 +168,8 @@ def test_a_status_that_is_an_error_is_told(host: Host) -> None:
         ({"url": "https://x.org", "hosts": []}, "http.hosts is not a list"),
         ({"url": "https://x.org", "method": "STEAL"}, "'STEAL' is none of GET"),
         ({"url": "https://x.org", "verify": False}, "http.verify is not known"),
+        ({"url": "https://x.org", "body": {"a": ["{y}"]}}, "http.body has a blank {y}"),
+        ({"url": "http://["}, "not an address: Invalid IPv6 URL"),
     ],
 )
 def test_a_description_that_is_wrong_is_told(http: Any, told: str) -> None:

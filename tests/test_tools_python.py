@@ -238,11 +238,24 @@ def test_what_a_file_holds_is_told_without_running_it(tmp_path: Path) -> None:
         ("ENVIRONMENT = names()", "ENVIRONMENT at line 1 is not"),
         ("x = '\0'", "is not Python"),
         ("MEMORY = 'all'", "MEMORY at line 1 is not a number of GiB"),
+        ("SANDBOX: str = 'strong'", "SANDBOX at line 1 is not"),
+        (
+            "if True:\n  SANDBOX = 'isolated'",
+            "SANDBOX at line 2 has to be set in a line of its own",
+        ),
+        ("SANDBOX = NETWORK = 'isolated'", "has to be set in a line of its own"),
+        ("NETWORK, x = True, 1", "has to be set in a line of its own"),
+        ("-" * 100_000 + "1", "is not Python: it is nested too deeply"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(ToolFileError, match=told):
         outline(text, tmp_path / "tools.py")
+
+
+def test_a_setting_may_have_its_type_beside_it(tmp_path: Path) -> None:
+    text = "SANDBOX: Final = 'isolated'\ndef f():\n  NETWORK = 1\nprint(MEMORY)\n"
+    assert outline(text, tmp_path / "t.py").sandbox is Sandbox.ISOLATED
 
 
 class Size(Enum):

@@ -207,7 +207,10 @@ def _box(item: Mapping[str, Any], tool: Tool, box: Box) -> Box:
     network = item.get("network", False)
     if not isinstance(network, bool):
         raise ToolFileError("'network' is true or false.")
-    folder = box.folder / Path(_text(item, "folder") or ".").expanduser()
+    try:
+        folder = (box.folder / Path(_text(item, "folder") or ".").expanduser()).resolve()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ToolFileError(f"the folder {item['folder']!r} is not a path.") from error
     limits = replace(box.limits, seconds=tool.seconds, cpu_seconds=int(tool.seconds) + 1)
     if "memory" in item:
         try:

@@ -94,6 +94,10 @@ def _parameters(said: Any) -> dict[str, Any]:
     """A JSON Schema as it is; else each parameter by its name, required where it has no default."""
     if not isinstance(said, Mapping):
         raise ToolFileError("its parameters are not a table.")
+    try:
+        json.dumps(said, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ToolFileError(f"its parameters are not JSON: {error}.") from error
     if said.get("type") == "object" or "properties" in said:
         if not isinstance(said.get("properties", {}), Mapping):
             raise ToolFileError("its properties are not a table.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -39,7 +39,9 @@ class Template:
             ToolError: an argument would lead elsewhere, or a variable is not set.
         """
         given = values(arguments, self.properties)
-        body = None if self.body is None else json.dumps(_body(self.body, given)).encode()
+        body = (
+            None if self.body is None else json.dumps(_body(self.body, given), default=str).encode()
+        )
         headers = {name: _header(name, text, given) for name, text in self.headers.items()}
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
@@ -50,7 +52,7 @@ class Template:
         given = values(arguments, self.properties)
         lines = [f"{self.method} {self._url(given)}"]
         if self.body is not None:
-            lines.append(json.dumps(_body(self.body, given), ensure_ascii=False))
+            lines.append(json.dumps(_body(self.body, given), ensure_ascii=False, default=str))
         return "\n".join(lines)
 
     def run(self, **arguments: Any) -> str:
@@ -72,7 +74,7 @@ class Template:
             if all(one in given for one in blanks(text))
         ]
         if pairs:
-            url += ("&" if urlsplit(url).query else "?") + urlencode(pairs)
+            url += ("&" if urlsplit(url).query else "?") + urlencode(pairs, errors="replace")
         web.judged(url, self.reach)
         return url
 
@@ -98,6 +100,8 @@ def http(item: Mapping[str, Any], tool: Tool, box: Box) -> Tool:
         for name, text in one.items():
             check(text, properties, f"http, {name}")
     check(said["url"], properties, "http.url")
+    for text in _within(said.get("body")):
+        check(text, properties, "http.body")
     made = Template(
         method,
         said["url"],
@@ -115,11 +119,15 @@ def _hosts(said: Mapping[str, Any]) -> tuple[str, ...]:
     url, hosts = said.get("url"), said.get("hosts")
     if not isinstance(url, str):
         raise ToolFileError("http.url is not text.")
-    host = urlsplit(url.replace("{", "").replace("}", "")).hostname
-    if not host or urlsplit(url).scheme not in web.PORTS:
+    try:
+        host = urlsplit(url.replace("{", "").replace("}", "")).hostname
+        scheme, place = urlsplit(url)[:2]
+    except ValueError as error:
+        raise ToolFileError(f"http.url is {url!r}, not an address: {error}.") from error
+    if not host or scheme not in web.PORTS:
         raise ToolFileError(f"http.url is {url!r}, not an address with http or https.")
     if hosts is None:
-        if list(blanks(urlsplit(url).netloc)):
+        if list(blanks(place)):
             raise ToolFileError("http.url has a blank in its host, so 'hosts' has to name them.")
         return (host,)
     if not isinstance(hosts, list) or not hosts or not all(isinstance(one, str) for one in hosts):
@@ -139,7 +147,7 @@ def _segment(value: Any) -> str:
     text = words(value)
     if text in {".", ".."}:
         raise ToolError(f"{text!r} would lead to another address.")
-    return quote(text, safe="")
+    return quote(text, safe="", errors="replace")
 
 
 def _header(name: str, text: str, given: Mapping[str, Any]) -> str:
@@ -153,16 +161,27 @@ def _header(name: str, text: str, given: Mapping[str, Any]) -> str:
 def _body(template: Any, given: Mapping[str, Any]) -> Any:
     """JSON with its blanks filled; a text that is all blank becomes the value itself."""
     if isinstance(template, Mapping):
-        return {
-            key: _body(value, given)
-            for key, value in template.items()
-            if not isinstance(value, str) or all(name in given for name in blanks(value))
-        }
+        kept = {key: value for key, value in template.items() if _whole(value, given)}
+        return {key: _body(value, given) for key, value in kept.items()}
     if isinstance(template, list):
-        return [_body(value, given) for value in template]
+        return [_body(value, given) for value in template if _whole(value, given)]
     if not isinstance(template, str):
         return template
     names = list(blanks(template))
     if names and template == f"{{{names[0]}}}":
-        return given[names[0]]
+        return given.get(names[0])
     return filled(template, {name: words(given.get(name, "")) for name in names})
+
+
+def _whole(value: Any, given: Mapping[str, Any]) -> bool:
+    """Whether there is a value for every blank of a text."""
+    return not isinstance(value, str) or all(name in given for name in blanks(value))
+
+
+def _within(template: Any) -> Iterator[str]:
+    """The texts in a body."""
+    if isinstance(template, str):
+        yield template
+    elif isinstance(template, (list, Mapping)):
+        for value in template.values() if isinstance(template, Mapping) else template:
+            yield from _within(value)

@@ -76,14 +76,31 @@ def _settings(tree: ast.Module, path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for node in tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in SETTINGS:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name in SETTINGS:
                 try:
                     found[name.lower()] = SETTINGS[name](ast.literal_eval(value))
                 except (ValueError, TypeError) as error:
                     raise ToolFileError(
                         f"{path}: {name} at line {node.lineno} is not {KINDS[name]}."
                     ) from error
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                continue  # names of their own
+            case _:
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Name) and _set(inner) in SETTINGS:
+                        raise ToolFileError(
+                            f"{path}: {inner.id} at line {inner.lineno} has to be set in a line "
+                            f"of its own, to {KINDS[inner.id]}: the file is read and not run."
+                        )
     return found
+
+
+def _set(name: ast.Name) -> str:
+    """The name that is set there; nothing where it is only read."""
+    return "" if isinstance(name.ctx, ast.Load) else name.id
 
 
 def _flag(value: object) -> bool:

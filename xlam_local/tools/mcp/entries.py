@@ -142,7 +142,13 @@ def _url(value: object) -> bool:
 
 
 def _transport(value: object) -> bool:
-    return value in {"stdio", "http", "streamable-http", "streamableHttp", "sse"}
+    return isinstance(value, str) and value in {
+        "stdio",
+        "http",
+        "streamable-http",
+        "streamableHttp",
+        "sse",
+    }
 
 
 KEYS: Mapping[str, Callable[[object], bool]] = {
