@@ -11,6 +11,8 @@ from typing import Any
 from .errors import ReplyError
 from .types import Answer, CallDelta, Calls, Delta, Reply, ToolCall
 
+DEEPEST = 100
+"""Levels of what a model writes as JSON."""
 _KEYS = ("name", "arguments", "parameters")
 _FENCE = r"```\w*\s*|<tool_call>\s*"
 _OPENING = re.compile(rf'(?:{_FENCE})?(?:\[\s*)?\{{\s*"(?:{"|".join(_KEYS)})"\s*:')
@@ -106,10 +108,14 @@ def _values(text: str) -> Iterator[_Value]:
     while begun := _OBJECT.search(text, at):
         start = begun.start()
         try:
-            value, at = json.JSONDecoder().raw_decode(text, start)
+            value, end = json.JSONDecoder().raw_decode(text, start)
         except (ValueError, RecursionError):
             at = start + 1
             continue
+        if deep(value):
+            at = start + 1
+            continue
+        at = end
         read = [_call(item) for item in (value if isinstance(value, list) else [value])]
         yield _Value(start, at, [call for call in read if call] if None not in read else [])
 
@@ -136,7 +142,22 @@ def _call(item: Any) -> tuple[str, Mapping[str, Any]] | None:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
             return None
+        if deep(arguments):
+            return None
     return (item["name"], arguments) if isinstance(arguments, Mapping) else None
+
+
+def deep(value: object) -> bool:
+    """Whether a value is nested so deeply that not every part of the program could take it."""
+    level: list[object] = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, Mapping | list)
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+        ]
+    return bool(level)
 
 
 def _words(beside: Sequence[str]) -> str:

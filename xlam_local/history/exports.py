@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 from .. import wire
 from ..errors import UsageError
+from ..reply import DEEPEST, deep
 from ..types import Answer, Calls, Message, Result, System, ToolCall, User
 from .types import Summary
 
 Format = Literal["markdown", "json", "jsonl"]
 EMPTY = "This holds no conversation: there are no messages in it."
-DEEPEST = 100
-"""Levels of a call's arguments in a file from elsewhere."""
 ENDINGS: Mapping[str, Format] = {".md": "markdown", ".json": "json", ".jsonl": "jsonl"}
 
 
@@ -39,22 +38,9 @@ def read(text: str) -> tuple[str, list[Message]]:
     if not messages:
         raise UsageError(EMPTY)
     for call in (call for made in messages if isinstance(made, Calls) for call in made.calls):
-        if _deep(call.arguments):
+        if deep(call.arguments):
             raise UsageError(f"The arguments of {call.name!r} are nested more than {DEEPEST} deep.")
     return (title if isinstance(title, str) else ""), _judged(messages, data["messages"])
-
-
-def _deep(value: object) -> bool:
-    """Whether a value is nested so deeply that not every part of the program could read it."""
-    level: list[object] = [value]
-    for _ in range(DEEPEST):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, Mapping | list)
-            for inner in (one.values() if isinstance(one, Mapping) else one)
-        ]
-    return bool(level)
 
 
 def _parsed(text: str) -> dict[str, Any]:
