@@ -163,8 +163,10 @@ def host(text: str) -> Host:
     """The host that a text names: a URL, or a host alone."""
     whole = text if "://" in text else f"http://{text}"
     if found := _URL.fullmatch(whole):
-        port = found["port"]
-        return Host(canonical(found["host"]), int(port) if port else None, sure=True)
+        port, said = found["port"], found["host"].rstrip(".").lower()
+        name = canonical(said)
+        # Some readers take 012.0.0.1 for 10.0.0.1, and some for 12.0.0.1.
+        return Host(name, int(port) if port else None, sure=name == said or not _number(said))
     try:
         split = urlsplit(whole.strip().replace("\\", "/"))
         return Host(canonical(split.hostname or ""), split.port, sure=False)
