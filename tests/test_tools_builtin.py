@@ -123,6 +123,11 @@ def test_a_write_is_shown_as_a_diff(tools: dict[str, Tool], work: Path) -> None:
     ]
     assert shown(tools["write_file"], path="g", text="x").endswith("+x")
     assert shown(tools["write_file"], path="f", text="a\nb\nc\n") == "f stays as it is."
+    assert (
+        shown(tools["write_file"], path="f", text="a\nb\nc") == "f changes in its last line break."
+    )
+    hidden = shown(tools["write_file"], path="f", text="a\x0cb\nc\n")
+    assert hidden.split("\n")[3:] == ["-a", "-b", "+a\x0cb", " c"]
     (work / "h").write_bytes(b"\0")
     assert "-(not text)" in shown(tools["write_file"], path="h", text="x")
 

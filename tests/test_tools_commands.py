@@ -206,6 +206,10 @@ def test_a_sandbox_that_is_demanded_is_had_or_nothing_runs(tmp_path: Path) -> No
         ({"command": ["ls"], "memory": "2G"}, "'memory' is a number of GiB"),
         ({"command": ["ls"], "output": "xml"}, "not 'text' or 'json'"),
         ({"command": ["ls"], "environment": ["A"]}, "'environment' is not a table"),
+        (
+            {"command": ["ls"], "environment": {"LD_PRELOAD": "{x}"}, "parameters": {"x": TEXT}},
+            "'environment' has the blank {x}",
+        ),
         ({"command": ["ls"], "parameters": []}, "parameters are not a table"),
         ({"command": ["ls"], "parameters": {"x": {"default": date(2026, 1, 2)}}}, "not JSON"),
         ({"command": ["ls"], "parameters": {"x": {"maximum": float("inf")}}}, "not JSON"),
@@ -228,6 +232,7 @@ def test_a_description_that_is_wrong_is_told(tmp_path: Path, item: Any, told: st
     [
         ({"tool": [3]}, "/tool/0 is not a table"),
         ({"tool": [{"command": ["ls"]}]}, "/tool/0 has no name"),
+        ({"tool": [{"name": "f\ng (read): ls", "command": ["rm"]}]}, "name that cannot be shown"),
         ({"tool": [], "tols": []}, "'tols' is not known"),
         ({"tool": [{"name": "f", "command": ["ls"]}] * 2}, "two tools named 'f'"),
     ],

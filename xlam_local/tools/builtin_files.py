@@ -186,6 +186,14 @@ def _present(folder: Folder, path: str) -> str:
 def _diff(path: str, before: str, after: str) -> str:
     """What a write changes, as a unified diff."""
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"{path} (now)", f"{path} (then)", lineterm=""
+        _lines(before), _lines(after), f"{path} (now)", f"{path} (then)", lineterm=""
     )
-    return "\n".join(lines) or f"{path} stays as it is."
+    same = (
+        f"{path} stays as it is." if before == after else f"{path} changes in its last line break."
+    )
+    return "\n".join(lines) or same
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text; a form feed, which Python takes for an end too, ends none elsewhere."""
+    return text.removesuffix("\n").split("\n") if text else []

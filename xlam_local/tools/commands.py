@@ -100,7 +100,7 @@ def command(item: Mapping[str, Any], tool: Tool, box: Box) -> Tool:
     if output not in OUTPUTS:
         raise ToolFileError(f"the output is {output!r}, not 'text' or 'json'.")
     own = _box(item, tool, box)
-    made = Command(parts, properties, own, stdin, output, _environment(item))
+    made = Command(parts, properties, own, stdin, output, _environment(item, properties))
     stop = sandbox.stopper(made.going)
     return replace(tool, run=made.run, preview=made.preview, sandbox=own.level, stop=stop)
 
@@ -220,10 +220,15 @@ def _box(item: Mapping[str, Any], tool: Tool, box: Box) -> Box:
     return replace(box, level=level, network=network, folder=folder, limits=limits)
 
 
-def _environment(item: Mapping[str, Any]) -> dict[str, str]:
+def _environment(item: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
     said = item.get("environment", {})
     if not isinstance(said, Mapping) or not all(isinstance(one, str) for one in said.values()):
         raise ToolFileError("'environment' is not a table of texts.")
+    if found := [name for one in said.values() for name in blanks(one) if name in known]:
+        raise ToolFileError(
+            f"'environment' has the blank {{{found[0]}}}, but only arguments and the input are "
+            "filled: what a model writes is no setting of a program."
+        )
     return dict(said)
 
 

@@ -47,6 +47,10 @@ def _tool(item: Any, number: int, box: Box) -> Tool:
     name = item.get("name")
     if not isinstance(name, str) or not name:
         raise ToolFileError(f"The tool at /tool/{number} has no name.")
+    if not name.isprintable():
+        raise ToolFileError(
+            f"The tool at /tool/{number} has a name that cannot be shown: {name!r}."
+        )
     try:
         kinds = [kind for kind in KINDS if kind in item]
         if len(kinds) != 1:

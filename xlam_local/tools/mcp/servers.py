@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
@@ -131,7 +132,8 @@ class Servers:
         async def leave() -> None:
             await asyncio.gather(*(server.stop() for server in self.servers.values()))
 
-        asyncio.run_coroutine_threadsafe(leave(), loop).result(15)
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(leave(), loop).result(15)
         loop.call_soon_threadsafe(loop.stop)
         if self._beside is not None:
             self._beside.join(5)
