@@ -375,7 +375,8 @@ def test_what_is_no_conversation_is_told(text: str) -> None:
 def test_arguments_may_be_nested(path: Path) -> None:
     _, messages = exports.read(call_with(deep(90)))
     with closing(History(path)) as history:
-        taken = history.take("", messages)
+        taken = history.take("x" * 100_000, messages)
+        assert history.get(taken).title == "x" * 200
         assert history.messages(taken)[0] == messages[0]
         for form in exports.FORMATS.values():
             assert exports.export(history.get(taken), messages, form)

@@ -62,6 +62,17 @@ def test_reading_outside_the_working_folder_asks_and_says_where(path: str) -> No
     assert "outside the working folder" in found.why
 
 
+@pytest.mark.parametrize("path", ["~/.ssh/id", "~root/x", "$HOME/x", "a/%2e%2e/x", "file:///etc/x"])
+def test_a_path_that_a_tool_may_expand_asks(path: str) -> None:
+    used = Tool("f", "", {}, Effect.READ, place="/tools/a.py")
+    found = verdict("", used, {"path": path})
+    assert isinstance(found, Asks)
+    assert found.why.endswith("may lead out of the working folder.")
+    assert verdict("", READ, {"path": path}) == Allow()
+    for inside in ("a/b", "./a/../b~", "*.py"):
+        assert verdict("", used, {"path": inside}) == Allow()
+
+
 @pytest.mark.parametrize("effect", [Effect.WRITE, Effect.EXECUTE, Effect.NETWORK])
 def test_all_else_asks(effect: Effect) -> None:
     assert isinstance(verdict("", tool(effect), {"path": "a"}), Asks)

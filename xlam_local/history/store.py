@@ -20,6 +20,7 @@ from .types import Found, Summary
 
 TITLE = 60
 """Characters of a title that is made from what the user said first."""
+MOST_TITLE = 200
 UNTITLED = "(no title)"
 UNKNOWN = "The program ended while this ran; it is not known what came of it."
 COLUMNS = """
@@ -261,7 +262,7 @@ def title_of(messages: Sequence[Message]) -> str:
 def _line(text: str) -> str:
     """The first line of a text that has one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _whole(lines[0]) if lines else UNTITLED
+    return _whole(lines[0][:MOST_TITLE]) if lines else UNTITLED
 
 
 def _whole(text: str) -> str:

@@ -95,7 +95,7 @@ def _ruled(
 
 def _default(tool: Tool, reached: Reach, state: State) -> Verdict:
     """Reading inside the working folder is allowed; all else asks."""
-    inside = all(under(spot.real, state.folder) for spot in reached.spots)
+    inside = all(spot.sure and under(spot.real, state.folder) for spot in reached.spots)
     if tool.effect is Effect.READ and not from_server(tool) and inside:
         return Allow()
     return Asks(does(tool, reached, state))
@@ -130,6 +130,8 @@ def does(tool: Tool, reached: Reach, state: State) -> str:
     for spot in reached.spots:
         if not under(spot.real, state.folder):
             words.append(f"{spot.said!r} is outside the working folder: {spot.real}.")
+        elif tool.effect is Effect.READ and not spot.sure:
+            words.append(f"{spot.said!r} may lead out of the working folder.")
     if from_server(tool) and tool.effect is Effect.READ:
         words = [f"The server {tool.source[5:]!r} says that it only reads."]
     return " ".join(words)

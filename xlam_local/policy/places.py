@@ -144,14 +144,18 @@ def _kind_of(name: str, schema: Mapping[str, Any]) -> str:
 def spot(text: str, tool: Tool, folder: Path, real: Real) -> Spot:
     """A path in a call, as the tool finds it."""
     found = real(folder / text)
-    if found is None or (tool.effect is not Effect.EXECUTE and not from_server(tool)):
-        return Spot(text, found, sure=found is not None)
+    if found is None:
+        return Spot(text, None, sure=False)
+    if tool.effect is not Effect.EXECUTE and not from_server(tool):
+        # A tool of the user's has our folder, and may make something else of ~ or $.
+        return Spot(text, found, sure=not (tool.place and _EXPANDED.search(text)))
     # Another process has another /proc, may have another working folder, and may expand ~ or $.
     plain = re.search(r"[~$%*?\\\x00-\x1f]|://", text) is None
     stays = PurePosixPath(text).is_absolute() and not re.match(r"/+(proc|dev|sys)(/|$)", text)
     return Spot(text, found, sure=plain and stays and ".." not in PurePosixPath(text).parts)
 
 
+_EXPANDED = re.compile(r"^~|[$%]|://")
 _URL = re.compile(
     r"(?:https?://)(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?"
     r"(?:[/?#][!-\[\]-~]*)?",
