@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from xlam_local.tools import sandbox
 from xlam_local.tools.lint import faults
 from xlam_local.tools.toolbox import Toolbox
 from xlam_local.tools.types import Places
@@ -18,6 +20,9 @@ from xlam_local.types import Effect, Sandbox, Tool
 from .test_tools_http import say, serving
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+isolated = pytest.mark.skipif(
+    bool(sandbox.available(Sandbox.ISOLATED)), reason="programs cannot be isolated here"
+)
 BLOCKS = re.findall(r"```(python|toml)\n(.*?)```", README, re.DOTALL)
 
 
@@ -59,9 +64,40 @@ def test_the_python_rolls(tools: dict[str, Tool]) -> None:
     assert (tools["roll"].effect, tools["roll"].sandbox) == (Effect.READ, Sandbox.LIMITS)
 
 
+@isolated
 def test_the_command_finds(tools: dict[str, Tool]) -> None:
     assert run(tools["find_commits"], words="Begin").endswith(" Begin it\n")
     assert run(tools["find_commits"], words="nothing", count=2) == ""
+
+
+SIGNED = """tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904
+author A <a@b.org> 1 +0000
+committer A <a@b.org> 1 +0000
+gpgsig -----BEGIN PGP SIGNATURE-----
+ -----END PGP SIGNATURE-----
+
+Begin it
+"""
+
+
+@isolated
+def test_the_command_holds_what_a_repository_makes_git_run(
+    tools: dict[str, Tool], tmp_path: Path
+) -> None:
+    """The settings in a repository name the program that judges the signature of a commit."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        owned = Path(elsewhere) / "owned"
+        (tmp_path / "evil").write_text(f"#!/bin/sh\ntouch ran {owned}\n")
+        (tmp_path / "evil").chmod(0o755)
+        git = ["git", "-C", str(tmp_path)]
+        for words in (["log.showSignature", "true"], ["gpg.program", f"{tmp_path}/evil"]):
+            subprocess.run([*git, "config", *words], check=True)
+        write = [*git, "hash-object", "-t", "commit", "-w", "--stdin"]
+        made = subprocess.run(write, input=SIGNED, capture_output=True, text=True, check=True)
+        subprocess.run([*git, "update-ref", "HEAD", made.stdout.strip()], check=True)
+        assert "Begin it" in run(tools["find_commits"], words="Begin")
+        assert (tmp_path / "ran").exists()
+        assert not owned.exists()
 
 
 def test_the_request_asks_its_host(tools: dict[str, Tool]) -> None:
