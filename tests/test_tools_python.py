@@ -187,6 +187,9 @@ def test_a_file_sees_the_variables_it_names(
     assert run(tools["key"], name="HF_HOME") is None
 
 
+TOOL = "from xlam_local import tool\n@tool"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -195,6 +198,11 @@ def test_a_file_sees_the_variables_it_names(
         ("x = 1", "no function in it is marked with @tool"),
         ("from xlam_local import tool\n@tool\ndef f(x): ...", "parameter 'x' has no type"),
         ("raise SystemExit", "SystemExit"),
+        (f"{TOOL}(seconds=0)\ndef f(): ...", "'f': seconds is a number up to 3600"),
+        (f"{TOOL}(seconds='x')\ndef f(): ...", "'f': seconds is a number up to 3600"),
+        (f"{TOOL}(seconds=float('inf'))\ndef f(): ...", "seconds is a number up to 3600"),
+        ("from xlam_local import Tool\nf = Tool('f', '', {'x': object()}, run=id)", "is not JSON"),
+        ("from xlam_local import Tool\nf = Tool(5, '', {}, run=id)", "The tool at /0 has no name"),
         ("import os; os._exit(4)", r"ended in the middle of the call \(exit code 4\)"),
         (
             "from xlam_local import tool\n@tool\ndef f(): ...\ng = f\n@tool\ndef f(): ...",

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ToolFileError
 from ..types import Effect, Tool
 from .commands import command, template
+from .functions import MOST_SECONDS
 from .http_tools import http
 from .sandbox import Box
 from .types import Kind
@@ -22,7 +23,6 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any], Tool, Box], Tool]] = {
     "command": command,
     "http": http,
 }
-MOST_SECONDS = 3600
 
 
 def described(data: Mapping[str, Any], box: Box) -> tuple[Tool, ...]:

@@ -19,6 +19,7 @@ VALUES = {"const", "default", "enum", "examples"}
 
 SECONDS = 60.0
 """How long a call takes at most where its tool does not say."""
+MOST_SECONDS = 3600
 
 
 @overload
@@ -72,6 +73,8 @@ def from_function(function: Function, effect: Effect, seconds: float = SECONDS) 
     from pydantic.errors import PydanticInvalidForJsonSchema
 
     name = getattr(function, "__name__", "function")
+    if not isinstance(seconds, (int, float)) or not 0 < seconds <= MOST_SECONDS:
+        raise ToolFileError(f"Tool {name!r}: seconds is a number up to {MOST_SECONDS}.")
     _check_parameters(function, name)
     try:
         adapter = _adapter(function)

@@ -74,7 +74,12 @@ def _loaded(tools: dict[str, Tool], code: Mapping[str, str]) -> dict[str, object
     if not found:
         return {"error": "no function in it is marked with @tool."}
     tools.update(found)
-    return {"tools": [_described(tool) for tool in found.values()]}
+    told = [_described(tool) for tool in found.values()]
+    try:
+        json.dumps(told)
+    except (TypeError, ValueError, RecursionError) as error:
+        return {"error": f"what it tells of its tools is not JSON: {error}."}
+    return {"tools": told}
 
 
 def _found(code: Mapping[str, str]) -> dict[str, Tool]:
