@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -620,3 +621,20 @@ async def test_a_reason_can_be_left_again() -> None:
         await pilot.press(*"y", "escape")
         await wait_until(pilot, lambda: idle(app))
     assert [m.refused for m in app.desk.messages if isinstance(m, Result)] == [True]
+
+
+async def test_an_answer_is_drawn_word_by_word() -> None:
+    engine = Endless("one ", "two ", "three\n\n", "four")
+    app = app_with(engine)
+    async with app.run_test(size=(80, 20)) as pilot:
+        await wait_until(pilot, lambda: idle(app))
+        await say(pilot, "Count.")
+        for text in ("one", "one two", "one two three", "four"):
+            engine.go.release()
+            await wait_until(pilot, partial(shown, app, text))
+            assert "Count." in screen_text(app)
+        await wait_until(pilot, lambda: idle(app))
+
+
+def shown(app: XlamApp, text: str) -> bool:
+    return text in screen_text(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -41,6 +42,11 @@ SMALLEST = (40, 10)
 """Columns and lines that the app needs."""
 LONG = 20.0
 """Seconds of a turn whose end is worth a bell."""
+SHARE = 0.01 * (os.cpu_count() or 1)
+"""How much of the time the screen's thread may work while the model writes: one percent of the
+cores, which are the model's too."""
+SLOWEST = 0.4
+"""The most seconds between two frames."""
 AGAIN = "(Ctrl+G tries again)"
 
 
@@ -67,6 +73,8 @@ class ChatScreen(Screen[None]):
         self._asked: Asked | None = None
         self._backlog: deque[Event | Asked] = deque()
         self._ticked = 0.0
+        self._frame = (0.0, 0.0)
+        """When the last frame was, by the clock and in time that the thread has worked."""
 
     def compose(self) -> ComposeResult:
         """Lay out the screen."""
@@ -161,6 +169,8 @@ class ChatScreen(Screen[None]):
         if self.turn is None:
             return
         ended = self.turn.finished
+        if not (ended or self._due()):
+            return
         self._backlog.extend(self.turn.take())
         until = time.monotonic() + BUDGET
         while self._backlog and time.monotonic() < until:
@@ -172,6 +182,15 @@ class ChatScreen(Screen[None]):
             self.tell()
         if ended and not self._backlog:
             self.finish()
+
+    def _due(self) -> bool:
+        """Whether it is time for another frame: the last one took its share of the time."""
+        now, worked = time.monotonic(), time.thread_time()
+        then, before = self._frame
+        if now - then < min(SLOWEST, (worked - before) / SHARE):
+            return False
+        self._frame = (now, worked)
+        return True
 
     def _merged(self) -> Event | Asked:
         """The next thing that happened; pieces of an answer that came together are one."""

@@ -62,6 +62,8 @@ class Transcript(ScrollView, can_focus=True):
         self.following = True
         """Whether the end stays in view."""
         self._pen: Pen | None = None
+        self._stale = True
+        """Whether something has changed since the blocks were laid out."""
         self._flat: list[tuple[Entry | None, Block]] = []
         self._drawn: OrderedDict[Block, None] = OrderedDict()
         self._heights: list[int] = []
@@ -71,6 +73,8 @@ class Transcript(ScrollView, can_focus=True):
         self._top: tuple[Block, int] | None = None
         """The block at the upper edge, and how many of its lines are above."""
         self._placing = False
+        self._shown: list[tuple[Strip | None, Strip]] = []
+        """What stood on each line in view when it was last placed."""
 
     @property
     def pen(self) -> Pen:
@@ -107,8 +111,7 @@ class Transcript(ScrollView, can_focus=True):
 
     def changed(self) -> None:
         """Lay out anew, once all that changes now has changed."""
-        self._flat = []
-        self.refresh()
+        self._stale = True
         if self.is_attached:
             self.call_later(self.settle)
 
@@ -117,7 +120,8 @@ class Transcript(ScrollView, can_focus=True):
         if not self.size.height or not self.is_attached:
             return
         pen, width = self.pen, self.wide
-        if not self._flat:
+        if self._stale:
+            self._stale = False
             self._flat = list(self._blocks(width))
             self._heights = [block.height(pen, width) for _, block in self._flat]
             self._ends = list(accumulate(self._heights))
@@ -181,11 +185,39 @@ class Transcript(ScrollView, can_focus=True):
 
     def _place(self, y: int) -> None:
         self._placing = True
-        self.virtual_size = Size(self.scrollable_content_region.width, self._total)
+        before, self._shown = self._shown, self._in_view(y)
+        moved = y != self.scroll_offset.y or len(before) != len(self._shown)
+        whole = Size(self.scrollable_content_region.width, self._total)
+        if self.show_vertical_scrollbar and self._total > self.size.height:
+            # The layout stays as it is: to work it out for each new line takes long.
+            self.set_reactive(Transcript.virtual_size, whole)
+            self.vertical_scrollbar.window_virtual_size = self._total
+        else:
+            self.virtual_size = whole
         self.scroll_target_y = self.scroll_y = y
         self._placing = False
         self._hold(y)
-        self.refresh()
+        if moved:
+            self.refresh()
+            return
+        # To draw all lines for each word of an answer would take time from the model.
+        for row, (old, new) in enumerate(zip(before, self._shown, strict=True)):
+            if old != new:
+                self.refresh_line(y + row)
+
+    def _in_view(self, y: int) -> list[tuple[Strip | None, Strip]]:
+        """The bar, if there is one, and the text of each line from `y` on that is in view."""
+        pen, width = self.pen, self.wide
+        found: list[tuple[Strip | None, Strip]] = []
+        first = bisect_right(self._ends, y)
+        for number in range(first, len(self._flat)):
+            entry, block = self._flat[number]
+            start = self._ends[number - 1] if number else 0
+            edge = self._bar(pen, entry) if entry is not None else None
+            found += [(edge, strip) for strip in block.strips(pen, width)[max(0, y - start) :]]
+            if len(found) >= self.size.height:
+                break
+        return found[: self.size.height]
 
     def _hold(self, y: int) -> None:
         """Remember what is at the upper edge."""
@@ -215,11 +247,14 @@ class Transcript(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Fold the lines at the new edge."""
-        self._flat = []
+        self._stale = True
         self.settle()
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
+        if self._stale:
+            # What is drawn now is not what was placed.
+            self._shown = []
         pen, line = self.pen, self.scroll_offset.y + y
         across = self.scrollable_content_region.width
         base = pen.styles["base"]
@@ -301,13 +336,14 @@ class Transcript(ScrollView, can_focus=True):
         for one in self.entries:
             if isinstance(one, Cards):
                 one.select(entry)
+        self._shown = []
         self.refresh()
         if entry is not None:
             self.bring_into_view(entry)
 
     def bring_into_view(self, entry: Entry) -> None:
         """Scroll as far as it takes to see the beginning of an entry."""
-        if not self._flat:
+        if self._stale:
             self.settle()
         top = self.scroll_offset.y
         for number, (owner, _) in enumerate(self._flat):
