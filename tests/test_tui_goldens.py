@@ -278,6 +278,7 @@ async def test_the_first_start(golden: Check, size: tuple[int, int]) -> None:
     app = app_opening(missing)
     async with app.run_test(size=size) as pilot:
         await wait_until(pilot, lambda: "can be had" in screen_text(app))
+        await wait_until(pilot, lambda: "For this machine" in screen_text(app))
         await still(pilot, app)
         golden(app)
 

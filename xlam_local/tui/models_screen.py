@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COLOURS = {"fits on GPU": "green", "fits": "green", "tight": "yellow", "no": "red"}
 LOOKS = 4
 """Times a second that the downloads are looked at."""
+HINT = "Enter goes on with a model that is installed (●), and fetches others."
 
 
 class ModelsScreen(Screen[str | None]):
@@ -51,6 +52,8 @@ class ModelsScreen(Screen[str | None]):
         self.asked: tuple[Row, list[Licence]] | None = None
         """The model whose licences are to be accepted."""
         self._fetched: set[str] = set()
+        self._here: bool | None = None
+        """Whether any model is installed, once that is known."""
 
     def compose(self) -> ComposeResult:
         """Lay out the list and the details."""
@@ -97,8 +100,10 @@ class ModelsScreen(Screen[str | None]):
                 listed.highlighted = 0 if any(row.here for row in rows) else best
             else:
                 listed.highlighted = names.index(wanted) if wanted in names else 0
-        if self.machine is not None and not any(row.here for row in rows):
-            self.tell(self._welcome(rows))
+        here = any(row.here for row in rows)
+        if self.machine is not None and here is not self._here:
+            self._here = here
+            self.tell(HINT if here else self._welcome(rows))
 
     def _welcome(self, rows: list[Row]) -> str:
         best = next((row.name for row in rows if row.recommended), "")
