@@ -8,12 +8,13 @@ import re
 import threading
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xlam_local import grammar, prompt
+from xlam_local import grammar, prompt, schema
 from xlam_local.consent import Consent
 from xlam_local.errors import ToolError
 from xlam_local.policy import parse
@@ -276,11 +277,24 @@ SCHEMAS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_a_schema_takes_no_other_tool_down(schema: Any) -> None:
-    good, _ = sorted_out([Listed("evil", "", schema), Listed("fine", "", {"type": "object"})])
+@pytest.mark.parametrize("said", SCHEMAS)
+def test_a_schema_takes_no_other_tool_down(said: Any) -> None:
+    good, _ = sorted_out([Listed("evil", "", said), Listed("fine", "", {"type": "object"})])
     tools = [Tool(name, one.description, one.schema) for name, one in good.items()]
     assert "fine" in {one.name for one in grammar.for_turn(tools).tools}
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
+def test_a_schema_that_names_itself_twice_thirty_times_holds_nobody_up(keyword: str) -> None:
+    names = [f"d{number}" for number in range(31)]
+    definitions: dict[str, Any] = {"d30": {"type": "string"}}
+    for name, other in pairwise(names):
+        definitions[name] = {keyword: [{"$ref": f"#/$defs/{other}"}] * 2}
+    evil = {"properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+    began = time.process_time()
+    grammar.for_turn([Tool("evil", "", evil)])
+    assert schema.problems({"x": 1}, evil) != []
+    assert time.process_time() - began < 30
 
 
 # What servers get without being asked for

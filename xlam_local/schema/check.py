@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 LONG = 300
+MOST_REFERENCES = 50_000
+"""References followed for one value: thirty that each name the next twice would take days."""
+_followed: ContextVar[list[int]] = ContextVar("followed")
+
+
+class TooMany(Exception):
+    """A schema has more references to follow than that."""
 
 
 def problems(value: Any, schema: Schema | bool) -> list[str]:
     """What is wrong with a value, each in one sentence after a JSON pointer."""
+    before = _followed.set([0])
     try:
         errors = _validator(json.dumps(schema)).iter_errors(value)
         return [f"{_pointer(error.absolute_path)}: {_sentence(error)}." for error in errors]
     except RecursionError:
         return ["/: the value is nested too deeply to be checked."]
+    except TooMany:
+        return ["/: the schema refers to itself too often for the value to be checked."]
+    finally:
+        _followed.reset(before)
 
 
 @lru_cache(maxsize=256)
@@ -48,9 +61,26 @@ def validators() -> type[Validator]:
             "format": _format,
             "multipleOf": _multiple,
             "patternProperties": _named,
+            **{
+                name: _counted(Draft202012Validator.VALIDATORS[name])
+                for name in ("$ref", "$dynamicRef")
+            },
         },
     )
     return extended
+
+
+def _counted(follow: Callable[..., Any]) -> Callable[..., Any]:
+    """A keyword that follows a reference, as often as one value may take."""
+
+    def counted(validator: Any, reference: Any, value: Any, schema: Any) -> Any:
+        followed = _followed.get()
+        followed[0] += 1
+        if followed[0] > MOST_REFERENCES:
+            raise TooMany
+        return follow(validator, reference, value, schema)
+
+    return counted
 
 
 def _error(message: str) -> Iterator[Exception]:
