@@ -1,73 +1,70 @@
-"""Measures how long the app takes until one can type, in turn with other programs.
+"""Measures how long the app takes until one can type, in turn with another program.
 
-python -m tests.startup [--runs 7] [--other "oterm" --marker "text on its first screen"]
+python -m tests.startup [--runs 7] [--against COMMAND --shows TEXT]
+
+The time ends when a letter that is typed stands on the screen; it is typed when TEXT, which
+belongs to the prompt, is there. The first run of each is cold: what the program reads was taken
+out of the system's cache. The app loads a model meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-import pty
-import select
 import shlex
-import signal
+import shutil
 import statistics
-import struct
 import sys
 import tempfile
-import termios
-import time
 from collections.abc import Sequence
-from contextlib import suppress
+from pathlib import Path
 
-OURS = [sys.executable, "-m", "xlam_local"]
-MARKER = "Ask something"
-PATIENCE = 60.0
+from .resources import get
+from .terminal import Terminal
+
+PROMPT = "Ask something"
+LETTER = "ö"
 
 
-def seconds_until(command: Sequence[str], marker: str) -> float:
-    """Seconds from the start of a program until `marker` is on its screen."""
-    began = time.perf_counter()
-    child, terminal = pty.fork()
-    if child == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30")
-        os.execvp(command[0], list(command))
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    seen = b""
-    try:
-        while time.perf_counter() - began < PATIENCE:
-            if select.select([terminal], [], [], 0.01)[0]:
-                with suppress(OSError):
-                    seen += os.read(terminal, 65536)
-            if marker.encode() in seen:
-                return time.perf_counter() - began
-        raise SystemExit(f"{command[0]} never showed {marker!r}.")
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(terminal)
+def seconds(command: Sequence[str], prompt: str) -> float:
+    """Seconds from the start of a program until it has taken a letter."""
+    with Terminal(command) as terminal:
+        terminal.wait(prompt)
+        shown = len(terminal.seen)
+        terminal.type(LETTER.encode())
+        return terminal.wait(LETTER, shown)
+
+
+def chill(program: str) -> None:
+    """Take what a program of a virtual environment reads out of the system's cache."""
+    own = Path(shutil.which(program) or program).parent.parent
+    for top in (own, Path(__file__).parent.parent / "xlam_local", Path(os.__file__).parent):
+        for path in top.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--other", default="")
-    parser.add_argument("--marker", default="")
+    parser.add_argument("--against", metavar="COMMAND", default="")
+    parser.add_argument("--shows", metavar="TEXT", default="")
     wanted = parser.parse_args()
-    programs = {"xlam-local": (OURS, MARKER)}
-    if wanted.other:
-        programs["other"] = (shlex.split(wanted.other), wanted.marker)
+    model = str(get("smollm2-135m"))
+    programs = {"xlam-local": ([sys.executable, "-m", "xlam_local", "-m", model], PROMPT)}
+    if wanted.against:
+        programs[wanted.against] = (shlex.split(wanted.against), wanted.shows)
     with tempfile.TemporaryDirectory() as home:
         os.environ["XLAM_LOCAL_HOME"] = home
         taken: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(wanted.runs):
-            for name, (command, marker) in programs.items():
-                taken[name].append(seconds_until(command, marker))
-    for name, times in taken.items():
-        first, rest = times[0], times[1:] or times
-        told = f"first {first:.2f} s, then {statistics.median(rest):.2f} s (median)"
-        sys.stdout.write(f"{name}: {told}\n")
+        for run in range(wanted.runs):
+            for name, (command, prompt) in programs.items():
+                if run == 0:
+                    chill(command[0])
+                taken[name].append(seconds(command, prompt))
+    for name, (cold, *warm) in taken.items():
+        sys.stdout.write(f"{name}: cold {cold:.2f} s, warm {statistics.median(warm):.2f} s\n")
 
 
 if __name__ == "__main__":

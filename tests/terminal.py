@@ -15,6 +15,13 @@ from contextlib import suppress
 from typing import Self
 
 PATIENCE = 60.0
+ANSWERS = {
+    b"\x1b[c": b"\x1b[?62;22c",
+    b"\x1b[6n": b"\x1b[1;1R",
+    b"\x1b[14t": b"\x1b[4;600;1000t",
+    b"\x1b[16t": b"\x1b[6;20;10t",
+}
+"""What a terminal says of itself when it is asked; some programs wait for it."""
 
 
 class Terminal:
@@ -59,6 +66,8 @@ class Terminal:
             return False
         self.seen += piece
         self.heard(piece)
+        for query, answer in ANSWERS.items():
+            self.type(answer * piece.count(query))
         return bool(piece)
 
     def type(self, keys: bytes) -> None:
