@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from typing import Any
 
 import jsonschema
@@ -452,3 +453,40 @@ def test_lines_are_read_packed_and_plain(tmp_path: Any) -> None:
     plain = tmp_path / "x.jsonl"
     plain.write_text('{"a": 1}\n\n{"b": "\u2028"}\n', encoding="utf-8")
     assert lines(plain) == [{"a": 1}, {"b": "\u2028"}]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "fits"),
+    [
+        (r"^(a+)-\1$", "aa-aa", True),
+        (r"^(a+)-\1$", "aa-a", False),
+        (r"(?<=x)y", "xy", True),
+        (r"(?<=x)y", "zy", False),
+        (r"^(?<letter>\p{Lu})(?<!B)$", "A", True),
+    ],
+)
+def test_what_no_regular_language_tells_is_searched(pattern: str, value: str, fits: bool) -> None:
+    schema = {"type": "string", "pattern": pattern}
+    assert Solver(read(schema)).kinds(frozenset({read(schema).root})).exact is False
+    assert (not problems(value, schema)) is fits
+
+
+@pytest.mark.parametrize("keyword", ["pattern", "patternProperties"])
+def test_a_search_without_an_end_is_ended(keyword: str) -> None:
+    endless = r"^(a|a)*(?<=b)$"
+    inner = {"pattern": endless} if keyword == "pattern" else {"patternProperties": {endless: {}}}
+    text = "a" * 40
+    value = [text] * 50 if keyword == "pattern" else [{f"{text}{n}": 1 for n in range(50)}]
+    began = time.monotonic()
+    assert problems(value, {"items": inner}) == [
+        "/: a pattern of the schema takes too long for the value to be checked."
+    ]
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{2,1}", "[z-a]", r"(a)\2", "*"])
+def test_a_pattern_that_nobody_reads_is_refused(pattern: str) -> None:
+    with pytest.raises(SchemaError, match=r"^/properties/a/pattern: The pattern .* cannot be read"):
+        read({"properties": {"a": {"pattern": pattern}}})
+    with pytest.raises(SchemaError, match=r"^/patternProperties: The pattern .* cannot be read"):
+        read({"patternProperties": {pattern: {}}})

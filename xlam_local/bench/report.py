@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from operator import truediv
 from typing import Any
 
 from ..errors import UsageError
@@ -82,7 +81,7 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> float:
     """
     if len(above) != len(below):
         return statistics.median(above) / statistics.median(below)
-    return statistics.median(map(truediv, above, below))
+    return statistics.median([a / b for a, b in zip(above, below, strict=True)])
 
 
 def to_json(report: Report) -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..gbnf import TooLarge, matches
 from ..types import Schema
 from . import formats, strings
+from .backtracking import found, unreadable
 from .document import read, standard
-from .language import language
-from .regex import PatternError
 from .shapes import exactly, kind
 
 if TYPE_CHECKING:
@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 LONG = 300
 MOST_REFERENCES = 50_000
 """References followed for one value: thirty that each name the next twice would take days."""
-_followed: ContextVar[list[int]] = ContextVar("followed")
+PATTERN_SECONDS = 1.0
+"""Time for all searches in one value of patterns that have to be searched step by step back."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left of the work that may go into the check of one value."""
+
+    references: int = MOST_REFERENCES
+    seconds: float = PATTERN_SECONDS
+
+
+_budget: ContextVar[Budget] = ContextVar("budget")
 
 
 class TooMany(Exception):
@@ -31,7 +43,7 @@ class TooMany(Exception):
 
 def problems(value: Any, schema: Schema | bool) -> list[str]:
     """What is wrong with a value, each in one sentence after a JSON pointer."""
-    before = _followed.set([0])
+    before = _budget.set(Budget())
     try:
         errors = _validator(json.dumps(schema)).iter_errors(value)
         return [f"{_pointer(error.absolute_path)}: {_sentence(error)}." for error in errors]
@@ -39,8 +51,10 @@ def problems(value: Any, schema: Schema | bool) -> list[str]:
         return ["/: the value is nested too deeply to be checked."]
     except TooMany:
         return ["/: the schema refers to itself too often for the value to be checked."]
+    except TimeoutError:
+        return ["/: a pattern of the schema takes too long for the value to be checked."]
     finally:
-        _followed.reset(before)
+        _budget.reset(before)
 
 
 @lru_cache(maxsize=256)
@@ -74,9 +88,9 @@ def _counted(follow: Callable[..., Any]) -> Callable[..., Any]:
     """A keyword that follows a reference, as often as one value may take."""
 
     def counted(validator: Any, reference: Any, value: Any, schema: Any) -> Any:
-        followed = _followed.get()
-        followed[0] += 1
-        if followed[0] > MOST_REFERENCES:
+        budget = _budget.get()
+        budget.references -= 1
+        if budget.references < 0:
             raise TooMany
         return follow(validator, reference, value, schema)
 
@@ -90,8 +104,16 @@ def _error(message: str) -> Iterator[Exception]:
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Exception]:
-    if isinstance(value, str) and not found(pattern, value):
+    if isinstance(value, str) and not _found(pattern, value):
         yield from _error(f"{value!r} does not match {pattern!r}")
+
+
+def _found(pattern: str, value: str) -> bool:
+    budget, began = _budget.get(), time.monotonic()
+    try:
+        return found(pattern, value, budget.seconds)
+    finally:
+        budget.seconds -= time.monotonic() - began
 
 
 def _format(validator: Any, name: Any, value: Any, schema: Any) -> Iterator[Exception]:
@@ -99,7 +121,7 @@ def _format(validator: Any, name: Any, value: Any, schema: Any) -> Iterator[Exce
     if not isinstance(value, str):
         return
     wrong = shape is not None and not strings.holds(shape, value)
-    if wrong or (name == formats.REGEX and not formats.readable(value)):
+    if wrong or (name == formats.REGEX and unreadable(value)):
         yield from _error(f"{value!r} is not a {name}")
 
 
@@ -112,18 +134,8 @@ def _named(validator: Any, patterns: Mapping[str, Any], value: Any, schema: Any)
     if isinstance(value, dict):
         for pattern, inner in patterns.items():
             for name, each in value.items():
-                if found(pattern, name):
+                if _found(pattern, name):
                     yield from validator.descend(each, inner, path=name, schema_path=pattern)
-
-
-def found(pattern: str, value: str) -> bool:
-    """Whether a pattern is found in a string."""
-    import re
-
-    try:
-        return matches(language(pattern), value)
-    except (PatternError, TooLarge):
-        return re.search(pattern, value) is not None
 
 
 def _pointer(path: Any) -> str:

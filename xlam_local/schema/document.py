@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 from ..errors import SchemaError
+from .backtracking import unreadable
 from .dialect import KINDS, NAMED, ONE, SEVERAL, former, modern
 from .references import Place, Resources
 
@@ -112,6 +113,8 @@ class _Reader:
             ]
         if keyword in NAMED:
             wanted(isinstance(value, Mapping), place, at, "an object of schemas")
+            if keyword == "patternProperties":
+                read_through(value, place, at)
             return {
                 name: self.number(place.inside(inner, at, name), depth + 1)
                 for name, inner in value.items()
@@ -127,7 +130,16 @@ def plain(place: Place, keyword: str, at: str, value: Any) -> Any:
     if keyword in EXPECTED:
         fits, expected = EXPECTED[keyword]
         wanted(fits(value), place, at, expected)
+    if keyword == "pattern":
+        read_through([value], place, at)
     return value
+
+
+def read_through(patterns: Iterable[str], place: Place, keyword: str) -> None:
+    """Refuse patterns that cannot be read."""
+    for pattern in patterns:
+        if why := unreadable(pattern):
+            raise SchemaError(f"{place.pointer}/{keyword}: {why}")
 
 
 def wanted(fits: bool, place: Place, keyword: str, expected: str) -> None:

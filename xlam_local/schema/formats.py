@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from ..gbnf import TooLarge
 from .language import language
-from .regex import PatternError
 from .shapes import Strings
 
 YEAR = r"\d{4}"
@@ -90,15 +86,3 @@ def shape(name: object) -> Strings | None:
 
 LONGEST = {"hostname": 253}
 """Characters that a format allows at most, beside its pattern."""
-
-
-def readable(pattern: str) -> bool:
-    """Whether a text is a regular expression, by our reader or by Python's."""
-    try:
-        language(pattern)
-    except (PatternError, TooLarge):
-        try:
-            re.compile(pattern)
-        except (re.error, OverflowError):
-            return False
-    return True
