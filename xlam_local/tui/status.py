@@ -106,7 +106,7 @@ class Panel(Vertical):
     def tell(self, told: Told) -> None:
         """Show the numbers."""
         self.query_one("#speeds", Sparkline).data = list(told.figures.speeds)
-        text = Text(printable("\n".join(lines(told))), no_wrap=True, overflow="ellipsis")
+        text = printable("\n".join(lines(told)))
         self.query_one("#numbers", Static).update(text)
 
 
