@@ -474,7 +474,9 @@ def test_what_no_regular_language_tells_is_searched(pattern: str, value: str, fi
 @pytest.mark.parametrize("keyword", ["pattern", "patternProperties"])
 def test_a_search_without_an_end_is_ended(keyword: str) -> None:
     endless = r"^(a|a)*(?<=b)$"
-    inner = {"pattern": endless} if keyword == "pattern" else {"patternProperties": {endless: {}}}
+    inner: Any = (
+        {"pattern": endless} if keyword == "pattern" else {"patternProperties": {endless: {}}}
+    )
     text = "a" * 40
     value = [text] * 50 if keyword == "pattern" else [{f"{text}{n}": 1 for n in range(50)}]
     began = time.monotonic()
