@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .download import Download
     from .turn import Turn
 
-LOOKS = 20
+LOOKS = 10
 """How often a second the app looks for what its jobs have done."""
 TWICE = 2.0
 """Seconds in which a second Ctrl+C leaves."""

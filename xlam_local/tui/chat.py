@@ -45,7 +45,7 @@ LONG = 20.0
 SHARE = 0.01 * (os.cpu_count() or 1)
 """How much of the time the screen's thread may work while the model writes: one percent of the
 cores, which are the model's too."""
-SLOWEST = 0.4
+SLOWEST = 0.5
 """The most seconds between two frames."""
 AGAIN = "(Ctrl+G tries again)"
 
