@@ -5,7 +5,8 @@ usage: python -m tests.throughput [--size MB] [--rounds N] [--folder FOLDER]
 The server, a process of its own, is the local Hub of the tests; it hands the bytes to the kernel
 with sendfile. Our fetch and curl take turns. Ours is timed in a fresh process from the first
 byte to the installed model: its SHA-256 is checked and its bytes are safe on the disk by then,
-while curl only writes them. Put FOLDER on a disk, or in memory to leave the disk out of it.
+while curl only writes them, and sha256sum checks them after it. Put FOLDER on a disk, or in memory
+to leave the disk out of it.
 """
 
 from __future__ import annotations
@@ -60,30 +61,39 @@ def ours(endpoint: str, folder: Path) -> dict[str, float]:
     return found
 
 
-def curl(endpoint: str, folder: Path) -> float:
-    """The same bytes by curl, in seconds."""
+def curl(endpoint: str, folder: Path) -> tuple[float, float]:
+    """The same bytes by curl, in seconds; and checked by sha256sum after that."""
     folder.mkdir()
     start = time.perf_counter()
-    command = ["curl", "-sSf", "-o", str(folder / FILE), f"{endpoint}/bytes/{REPO}/{FILE}"]
-    subprocess.run(command, check=True)
+    path = str(folder / FILE)
+    subprocess.run(["curl", "-sSf", "-o", path, f"{endpoint}/bytes/{REPO}/{FILE}"], check=True)
     seconds = time.perf_counter() - start
+    subprocess.run(["sha256sum", path], check=True, stdout=subprocess.DEVNULL)
+    checked = time.perf_counter() - start
     shutil.rmtree(folder)
-    return seconds
+    return seconds, checked
 
 
 def measured(endpoint: str, folder: Path, rounds: int) -> dict[str, Any]:
     """Both in turns; the medians and what lies between them."""
-    mine, its = [], []
+    mine: list[dict[str, float]] = []
+    its: list[float] = []
+    checked: list[float] = []
     for _ in range(rounds):
-        its.append(curl(endpoint, folder / "curl"))
+        for column, value in zip((its, checked), curl(endpoint, folder / "curl"), strict=True):
+            column.append(value)
         mine.append(ours(endpoint, folder / "ours"))
     seconds = [each["seconds"] for each in mine]
     return {
         "curl_seconds": figures(its),
+        "curl_and_sha256sum_seconds": figures(checked),
         "our_seconds": figures(seconds),
         "our_cpu_seconds": figures([each["cpu"] for each in mine]),
         "our_memory_mb": max(each["memory"] for each in mine),
         "times_curl": round(statistics.median(its) / statistics.median(seconds), 2),
+        "times_curl_and_sha256sum": round(
+            statistics.median(checked) / statistics.median(seconds), 2
+        ),
         "times_curl_at_best": round(min(its) / min(seconds), 2),
         "cores": os.cpu_count(),
     }

@@ -75,6 +75,7 @@ class Desk:
         engine = yield from self.opening(name)
         # What draws an answer is read in now, and not when the model has begun to write.
         from . import markdown  # noqa: F401
+
         if self.session is None:
             self.session = self._begun(engine)
         self.engine = self.session.engine = engine
