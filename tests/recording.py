@@ -35,6 +35,8 @@ set -g escape-time 0
 set -g default-terminal tmux-256color
 set -ga terminal-overrides ",*:Tc"
 """
+HOME = "/home/me/project"
+"""What the folder of the recording is called in it."""
 IDLE = 2.0
 """Seconds that a player waits at most where nothing happens."""
 FRAME = 0.05
@@ -193,7 +195,8 @@ def main() -> None:
                 play(stage, environment, model)
         finally:
             subprocess.run(["tmux", "-L", name, "kill-server"], check=False)
-    cast = recorder.cast()
+    # As wide as what it stands for, so that no line moves.
+    cast = recorder.cast().replace(top, f"{HOME:_<{len(top)}}"[: len(top)])
     if told := telling(cast + stage.screens):
         raise SystemExit(f"It tells of this machine: {', '.join(sorted(told))}.")
     to.write_text(cast, encoding="utf-8")
