@@ -114,6 +114,11 @@ def get(name: str) -> Path:
     return target
 
 
+def here(name: str) -> bool:
+    """Whether a file in FILES is here already."""
+    return (KEPT / FILES[name][0]).exists()
+
+
 if __name__ == "__main__":
     for wanted in sys.argv[1:]:
         print(get(wanted))

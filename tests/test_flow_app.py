@@ -22,9 +22,16 @@ from xlam_local.tui.toolset import Toolset
 from xlam_local.types import Answer, Loading, Note, Result
 
 from .apps import App, idle, patiently, say, screen_text, wait_until
-from .resources import get
+from .resources import get, here
 
-pytestmark = [pytest.mark.model, pytest.mark.slow]
+MODEL = "qwen2.5-coder-1.5b"
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not here(MODEL), reason=f"1.1 GB: `python -m tests.resources {MODEL}` brings them"
+    ),
+]
 
 PYTHON = '''
 from xlam_local import Effect, tool
@@ -94,7 +101,7 @@ async def test_a_python_tool_a_command_and_a_server_in_one_conversation(tmp_path
     (folders.config / "mcp.json").write_text(json.dumps({"mcpServers": {"clock": SERVER}}))
     (work / "notes.txt").write_text("milk\nbread\nbutter\nsalt\n")
     places = Places(folders.config, folders.data, folders.state, work)
-    app = with_tools(places, get("qwen2.5-coder-1.5b"))
+    app = with_tools(places, get(MODEL))
     async with app.run_test(size=(120, 40)) as pilot:
         await patiently(pilot, lambda: idle(app))
         assert "Not agreed to yet: letters, lines, clock." in screen_text(app)
