@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from tests.executors import FOLDER, Guidance, Sampler, vocabulary
+from tests.executors import FOLDER, Guidance, Sampler, accepts, vocabulary
 from tests.samples import sample
 from tests.test_schema import schemas
 from xlam_local.errors import SchemaError, Unsatisfiable
@@ -521,3 +521,32 @@ def test_sizes_are_bounded() -> None:
     endless = {"properties": {"x": {"$ref": "#"}}, "required": ["x"], "type": "object"}
     with pytest.raises(SchemaError):
         for_schema(endless)
+
+
+WRITTEN = (
+    r'"a\/b"',
+    r'"a\/c"',
+    '"a/b"',
+    '"a/c"',
+    r'{"a\/b": 1}',
+    r'{"\/x": 1}',
+    r'"\u00e9b"',
+    '"éb"',
+)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"patternProperties": {"^(/[^/]+)+$": {}}, "properties": {"/": {}}},
+        {"type": "object", "properties": {"a/b": {"type": "null"}}},
+        {"type": "string", "allOf": [{"pattern": "^a/"}, {"not": {"const": "a/b"}}]},
+        {"type": "string", "allOf": [{"pattern": "^é"}, {"pattern": "b$"}]},
+    ],
+)
+def test_a_text_is_the_same_however_it_is_written(schema: dict[str, Any]) -> None:
+    grammar = for_schema(schema)
+    tokens = vocabulary("qwen2").tokens
+    for written in WRITTEN:
+        mask, reference = Guidance(grammar, forcing=False), Sampler(grammar)
+        assert accepts(mask, tokens(written)) == accepts(reference, tokens(written)), written

@@ -75,6 +75,23 @@ def spelled(node: Node) -> Node:
     return SPELLED[type(node)](node)
 
 
+def _loose(node: Node) -> Node:
+    """The node with constants character by character, each of which has all its spellings.
+
+    What is met or ruled out is a text, however it is written.
+    """
+    match node:
+        case Lit(text):
+            return seq(*map(one_of, text))
+        case Seq(parts):
+            return seq(*map(_loose, parts))
+        case Alt(choices):
+            return alt(*map(_loose, choices))
+        case Repeat(inner, least, most):
+            return repeat(_loose(inner), least, most)
+    return node
+
+
 @lru_cache(maxsize=1024)
 def chars(node: Chars) -> Node:
     """One character of the class, in each of its spellings."""
@@ -152,6 +169,6 @@ SPELLED: dict[type, Callable[[Any], Node]] = {
     Seq: lambda node: seq(*map(spelled, node.parts)),
     Alt: lambda node: alt(*map(spelled, node.choices)),
     Repeat: lambda node: repeat(spelled(node.node), node.least, node.most),
-    And: lambda node: And(tuple(map(spelled, node.parts))),
-    Not: lambda node: And((Repeat(ANY_CHAR), Not(spelled(node.node)))),
+    And: lambda node: And(tuple(spelled(_loose(part)) for part in node.parts)),
+    Not: lambda node: And((Repeat(ANY_CHAR), Not(spelled(_loose(node.node))))),
 }
