@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.conformance import lines
 from xlam_local.errors import SchemaError
 from xlam_local.gbnf import automaton, matches
-from xlam_local.schema import Solver, normal, problems, read
+from xlam_local.schema import Solver, check, normal, problems, read
 from xlam_local.schema.arrays import same
+from xlam_local.schema.check import Budget
 from xlam_local.schema.formats import shape as format_shape
 from xlam_local.schema.language import language
 from xlam_local.schema.regex import PatternError
@@ -484,6 +485,17 @@ def test_a_search_without_an_end_is_ended(keyword: str) -> None:
         "/: a pattern of the schema takes too long for the value to be checked."
     ]
     assert time.monotonic() - began < 20
+
+
+def test_what_is_followed_exactly_takes_no_time_from_searches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check, "Budget", lambda: Budget(seconds=0.2))
+    schema = {
+        "prefixItems": [{"items": {"pattern": "^(a|b)*c$"}}],
+        "items": {"pattern": r"(x+)\1y"},
+    }
+    assert problems([["ab" * 500 + "c"] * 2000, "x" * 600 + "z" + "xxy"], schema) == []
 
 
 @pytest.mark.parametrize("pattern", ["(", "a{2,1}", "[z-a]", r"(a)\2", "*"])

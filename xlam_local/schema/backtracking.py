@@ -6,22 +6,19 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-from ..gbnf import TooLarge, matches
+from ..gbnf import TooLarge
 from .language import language
 from .regex import PatternError
 
 
-def found(pattern: str, value: str, seconds: float) -> bool:
+def searched(pattern: str, value: str, seconds: float) -> bool:
     """Whether a pattern is found in a string.
 
     Raises:
         PatternError: the pattern cannot be read.
         TimeoutError: it takes longer than that to tell.
     """
-    try:
-        return matches(language(pattern), value)
-    except (PatternError, TooLarge):
-        return compiled(pattern).search(value, timeout=max(seconds, 0.001)) is not None
+    return compiled(pattern).search(value, timeout=max(seconds, 0.001)) is not None
 
 
 def unreadable(pattern: str) -> str:

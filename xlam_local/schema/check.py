@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..gbnf import TooLarge, matches
 from ..types import Schema
 from . import formats, strings
-from .backtracking import found, unreadable
+from .backtracking import searched, unreadable
 from .document import read, standard
+from .language import language
+from .regex import PatternError
 from .shapes import exactly, kind
 
 if TYPE_CHECKING:
@@ -109,9 +112,13 @@ def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[
 
 
 def _found(pattern: str, value: str) -> bool:
-    budget, began = _budget.get(), time.monotonic()
+    """Whether a pattern is found in a string, within what time is left where it is searched."""
     try:
-        return found(pattern, value, budget.seconds)
+        return matches(language(pattern), value)
+    except (PatternError, TooLarge):
+        budget, began = _budget.get(), time.monotonic()
+    try:
+        return searched(pattern, value, budget.seconds)
     finally:
         budget.seconds -= time.monotonic() - began
 
