@@ -21,7 +21,7 @@ MODEL = "demo"
 REQUESTS = (
     "What time is it in Tokyo?",
     "Convert 100 celsius to fahrenheit.",
-    "Convert 42 kilometer to mile and 100 celsius to fahrenheit.",
+    "Convert 42 kilometer to mile.",
 )
 TOOLS = ("current_time", "days_between", "convert_units")
 FREE_TOKENS = 60
