@@ -19,6 +19,7 @@ from xlam_local.tui.completions import Completions
 from xlam_local.tui.entries import Answered, Cards, Noted, Said
 from xlam_local.tui.loaded import Loaded
 from xlam_local.tui.question import Approval
+from xlam_local.tui.status import Status
 from xlam_local.types import (
     Answer,
     Effect,
@@ -231,6 +232,22 @@ async def test_leaving_refuses_what_is_asked_and_ends_the_turn() -> None:
         await pilot.press("ctrl+q")
         await wait_until(pilot, lambda: turn.finished)
     assert any(isinstance(m, Result) and not m.ok for m in app.desk.messages)
+
+
+async def test_a_look_while_the_app_is_taken_down_shows_nothing() -> None:
+    engine = Endless()
+    app = app_with(engine)
+    async with app.run_test() as pilot:
+        await wait_until(pilot, lambda: idle(app))
+        await say(pilot, "Talk.")
+        turn = app.chat.turn
+        assert turn is not None
+    turn.cancel()
+    engine.go.release()
+    turn.wait(5)
+    assert not app.chat.query(Status)
+    app.look()
+    assert app.chat.turn is turn
 
 
 async def test_what_is_said_while_the_model_works_waits() -> None:

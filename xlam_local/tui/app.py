@@ -155,6 +155,8 @@ class XlamApp(App[None]):
 
     def look(self) -> None:
         """Take in what the jobs have done; rest when there are none."""
+        if not self.is_running:
+            return  # It is being taken down, and the screen is gone in part.
         self.chat.poll()
         self._look_at_loading()
         for download in list(self.downloads):
