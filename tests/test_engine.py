@@ -57,6 +57,18 @@ def test_progress_comes_first_then_text_then_one_end(engine: Engine) -> None:
     assert [item.done for item in reading] == sorted(item.done for item in reading)
 
 
+def test_prompts_are_read_in_the_same_parts_whenever_they_are_read(engine: Engine) -> None:
+    def parts(text: str) -> list[int]:
+        items = engine.generate(hello(engine, text), None, GREEDY)
+        return [item.done for item in items if isinstance(item, Prefill)]
+
+    for text in "Hello. " * 70, "Hello. " * 70 + "Goodbye. " * 30:
+        kept, *rest, end = parts(text)
+        assert rest == [*range(kept + 64 - kept % 64, end, 64)]
+    assert kept > 64
+    assert len(rest) > 1
+
+
 def test_the_beginning_that_prompts_share_is_not_read_again(engine: Engine) -> None:
     text, _ = generate(engine, hello(engine))
     again, end = generate(engine, hello(engine))

@@ -28,6 +28,8 @@ KV_TYPES = {
     "q8_0": llama_cpp.GGML_TYPE_Q8_0,
     "q4_0": llama_cpp.GGML_TYPE_Q4_0,
 }
+PART = 64
+"""Tokens of a prompt that a CPU reads at once; more at once are shown later and hardly faster."""
 ABORTED = 2
 """What llama_decode returns when it was stopped."""
 YARN_TRAINED = 32768
@@ -232,6 +234,8 @@ class Context:
             raise _no_context(model, size, settings, sink)
         self.size: int = llama_cpp.llama_n_ctx(self._handle)
         self.batch_size: int = params.n_batch
+        self.part_size = self.batch_size if _offloads(settings) else min(PART, self.batch_size)
+        """Tokens of a prompt that are read at once."""
         self._batch: Any = llama_cpp.llama_batch_init(self.batch_size, 0, 1)
         self._memory: Any = llama_cpp.llama_get_memory(self._handle)
         self.tokens: list[int] = []
@@ -312,6 +316,10 @@ def _heard(progress: Callable[[float], object]) -> Any:
     return llama_cpp.llama_progress_callback(heard)
 
 
+def _offloads(settings: Settings) -> bool:
+    return bool(settings.gpu_layers) and bool(llama_cpp.llama_supports_gpu_offload())
+
+
 def _context_params(model: Model, size: int, settings: Settings) -> Any:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = size
@@ -321,7 +329,7 @@ def _context_params(model: Model, size: int, settings: Settings) -> Any:
     if settings.kv != "f16":
         # llama.cpp cannot read a quantized V in any other way.
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    elif not (settings.gpu_layers and llama_cpp.llama_supports_gpu_offload()):
+    elif not _offloads(settings):
         # On a processor it takes 1.3 to 1.7 times as long for each token.
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
     if size > model.trained_context:

@@ -25,9 +25,6 @@ from .rules import RulesText
 from .sampling import choose, cuts_off, penalized
 from .settings import Settings
 
-CHUNK_SECONDS = 0.25
-"""How long a part of a prefill takes at most, so that it can be shown and cancelled."""
-FIRST_CHUNK = 32
 NOTHING_FOLLOWS = "The grammar allows nothing after what is written."
 CLOSING = 64
 """Tokens kept back to close a call legally when the room runs out."""
@@ -240,21 +237,22 @@ class Engine:
         self._saved = len(tokens)
 
     def _prefill(self, tokens: Sequence[int], kept: int, begun: Sequence[int]) -> Iterator[Prefill]:
-        """Read the prompt in parts that each take about CHUNK_SECONDS.
+        """Read the prompt in parts, which begin at the same tokens each time.
+
+        Sums of floats depend on what is read together; parts as long as the clock lets them be
+        would give another reply on another day.
 
         The reply's first tokens, where the grammar forces them, are read with the last part.
         """
-        done, size, count = kept, FIRST_CHUNK, len(tokens)
+        done, count = kept, len(tokens)
         tokens = [*tokens, *begun]
+        size = self.context.part_size
         yield Prefill(done, count)
         while done < len(tokens):
-            started = time.perf_counter()
-            part = tokens[done : done + min(size, self.context.batch_size)]
+            part = tokens[done : done + size - done % size]
             self.context.decode(part)
             done += len(part)
             yield Prefill(min(done, count), count)
-            if time.perf_counter() - started < CHUNK_SECONDS / 2:
-                size *= 2
 
 
 class _Reply:
