@@ -42,11 +42,15 @@ SMALLEST = (40, 10)
 """Columns and lines that the app needs."""
 LONG = 20.0
 """Seconds of a turn whose end is worth a bell."""
-SHARE = 0.01 * (os.cpu_count() or 1)
-"""How much of the time the screen's thread may work while the model writes: one percent of the
-cores, which are the model's too."""
-SLOWEST = 0.5
+SHARE = 0.0075 * (os.cpu_count() or 1)
+"""How much of the time the screen's thread may work while the model writes: less than one percent
+of the cores, which are the model's too."""
+SLOWEST = 0.75
 """The most seconds between two frames."""
+TICK = 0.2
+"""Seconds between two readings of what a tool has taken."""
+TOLD = 1.0
+"""Seconds between two readings of the speed, while the model goes on with one thing."""
 AGAIN = "(Ctrl+G tries again)"
 
 
@@ -73,6 +77,8 @@ class ChatScreen(Screen[None]):
         self._asked: Asked | None = None
         self._backlog: deque[Event | Asked] = deque()
         self._ticked = 0.0
+        self._told = (0.0, "")
+        """When the status was brought up to date, and what the model did."""
         self._frame = (0.0, 0.0)
         """When the last frame was, by the clock and in time that the thread has worked."""
 
@@ -159,6 +165,7 @@ class ChatScreen(Screen[None]):
         self.transcript.following = True
         self.scribe.place = len(self.app.desk.messages)
         self.figures.begin()
+        self.prompt.cursor_blink = False  # Each blink draws a line, in time that the model needs.
         self.turn = Turn(self.app.desk, work)
         self.app.watch_jobs()
 
@@ -176,9 +183,12 @@ class ChatScreen(Screen[None]):
         while self._backlog and time.monotonic() < until:
             self.happened(self._merged())
         self.scribe.drawn()
-        if time.monotonic() - self._ticked > 0.2:
-            self._ticked = time.monotonic()
+        now = time.monotonic()
+        if now - self._ticked > TICK:
+            self._ticked = now
             self.scribe.tick()
+        if self.figures.doing != self._told[1] or now - self._told[0] > TOLD:
+            self._told = (now, self.figures.doing)
             self.tell()
         if ended and not self._backlog:
             self.finish()
@@ -222,6 +232,7 @@ class ChatScreen(Screen[None]):
         """Say how the turn ended, and begin the next."""
         turn, self.turn = self.turn, None
         assert turn is not None
+        self.prompt.cursor_blink = True
         self.settle_question()
         self.scribe.end(len(self.app.desk.messages))
         self._tell_end(turn)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
 
@@ -350,7 +349,7 @@ class Cards(Entry):
             parts: list[Strip] = []
             for card, lines in zip(self.cards, drawn, strict=True):
                 if parts:
-                    parts.append(bar(pen, card, card is self.selected))
+                    parts.append(pen.bar(card.colour, card is self.selected))
                 line = lines[number] if number < len(lines) else Strip([])
                 parts.append(line.adjust_cell_length(column - 2, pen.styles["base"]))
             rows.append(Strip.join(parts))
@@ -360,11 +359,3 @@ class Cards(Entry):
 def _lines(card: Card, pen: Pen, width: int) -> Iterator[Strip]:
     for block in card.blocks(width):
         yield from block.strips(pen, width)
-
-
-def bar(pen: Pen, entry: Entry, selected: bool) -> Strip:
-    """The bar at the left of an entry."""
-    from rich.segment import Segment
-
-    colour: Style = pen.styles[entry.colour]
-    return Strip([Segment("█ " if selected else "▎ ", colour)], 2)

@@ -38,6 +38,8 @@ MARKDOWN = {
     "table.border": "muted",
     "table.header": "strong",
 }
+GUTTER = 2
+"""Columns of the bar at the left of an entry."""
 BOLD = Style(bold=True)
 WIDEST = 400
 """Columns in a table or a line of code, however wide the terminal is."""
@@ -55,6 +57,7 @@ class Pen:
         self.styles = styles
         """A style for each name in STYLES."""
         self.code_theme = code_theme
+        self._bars: dict[tuple[str, bool], Strip] = {}
 
     @cached_property
     def console(self) -> Console:
@@ -74,6 +77,18 @@ class Pen:
             emoji=False,
             _environ={},
         )
+
+    @cached_property
+    def margin(self) -> Strip:
+        """What stands at the left where there is no bar."""
+        return Strip.blank(GUTTER, self.styles["base"])
+
+    def bar(self, colour: str, selected: bool) -> Strip:
+        """The bar at the left of an entry."""
+        if (colour, selected) not in self._bars:
+            bar = Segment("█ " if selected else "▎ ", self.styles[colour])
+            self._bars[colour, selected] = Strip([bar], GUTTER)
+        return self._bars[colour, selected]
 
     def plain(self, text: str, width: int, style: str = "base") -> list[Strip]:
         """Text as it is, folded at the edge."""

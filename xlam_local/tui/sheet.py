@@ -9,8 +9,8 @@ from textual.strip import Strip
 
 from .blocks import Block
 from .entries import Entry
-from .pen import Pen
-from .transcript import EDGE, GUTTER, Transcript
+from .pen import GUTTER, Pen
+from .transcript import EDGE, Transcript
 
 
 class Page(Entry):
@@ -49,7 +49,7 @@ class Sheet(Transcript, can_focus=False):
                 yield page, block
 
     def _bar(self, pen: Pen, entry: Entry) -> Strip:
-        return Strip.blank(GUTTER, pen.styles["base"])
+        return pen.margin
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as there are, as far as that matters."""

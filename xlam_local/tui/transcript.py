@@ -6,27 +6,27 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
 from .blocks import Block
-from .entries import Card, Cards, Entry, bar
-from .pen import STYLES, Pen
+from .entries import Card, Cards, Entry
+from .pen import GUTTER, STYLES, Pen
 
-GUTTER = 2
-"""Columns of the bar at the left."""
 DRAWN = 150
 """Blocks whose lines are kept; more than are ever in view."""
 EDGE = 1
 """Columns left free at the right."""
+LINES = 500
+"""Lines that are kept as they are sent to the terminal; more than are ever in view."""
 
 
 @dataclass
@@ -75,6 +75,8 @@ class Transcript(ScrollView, can_focus=True):
         self._placing = False
         self._shown: list[tuple[Strip | None, Strip]] = []
         """What stood on each line in view when it was last placed."""
+        self._lines: dict[int, tuple[Strip | None, Strip | None, int, Strip]] = {}
+        """The bar, the text and the width of lines, and what they became."""
 
     @property
     def pen(self) -> Pen:
@@ -96,6 +98,7 @@ class Transcript(ScrollView, can_focus=True):
         """Draw all anew in another theme."""
         super().notify_style_update()
         self._pen = None
+        self._lines.clear()
         self.changed()
 
     def add(self, entry: Entry) -> None:
@@ -186,12 +189,13 @@ class Transcript(ScrollView, can_focus=True):
     def _place(self, y: int) -> None:
         self._placing = True
         before, self._shown = self._shown, self._in_view(y)
-        moved = y != self.scroll_offset.y or len(before) != len(self._shown)
+        moved = y != self.scroll_offset.y
         whole = Size(self.scrollable_content_region.width, self._total)
-        if self.show_vertical_scrollbar and self._total > self.size.height:
+        if self.show_vertical_scrollbar == (self._total > self.size.height):
             # The layout stays as it is: to work it out for each new line takes long.
             self.set_reactive(Transcript.virtual_size, whole)
-            self.vertical_scrollbar.window_virtual_size = self._total
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = self._total
         else:
             self.virtual_size = whole
         self.scroll_target_y = self.scroll_y = y
@@ -201,7 +205,7 @@ class Transcript(ScrollView, can_focus=True):
             self.refresh()
             return
         # To draw all lines for each word of an answer would take time from the model.
-        for row, (old, new) in enumerate(zip(before, self._shown, strict=True)):
+        for row, (old, new) in enumerate(zip_longest(before, self._shown)):
             if old != new:
                 self.refresh_line(y + row)
 
@@ -250,35 +254,58 @@ class Transcript(ScrollView, can_focus=True):
         self._stale = True
         self.settle()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of the screen within `crop`.
+
+        A line that was drawn before is the same object as it was: Textual keeps with it what it
+        has worked out for it.
+        """
+        if any(self.gutter):
+            return super().render_lines(crop)  # It draws the border.
+        strips = [self.render_line(y) for y in crop.line_range]
+        background = self.background_colors[1]
+        for line_filter in self.get_line_filters():
+            strips = [strip.apply_filter(line_filter, background) for strip in strips]
+        return [strip.crop(*crop.column_span) for strip in strips]
+
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
         if self._stale:
             # What is drawn now is not what was placed.
             self._shown = []
-        pen, line = self.pen, self.scroll_offset.y + y
-        across = self.scrollable_content_region.width
-        base = pen.styles["base"]
+        if len(self._lines) > LINES:
+            self._lines.clear()
+        line, across = self.scroll_offset.y + y, self.content_size.width
+        edge, text = self._parts(line)
+        known = self._lines.get(line)
+        same = known is not None and known[0] is edge and known[1] is text
+        if known is None or not same or known[2] != across:
+            whole = Strip([*(edge or ()), *(text or ())])
+            whole = whole.adjust_cell_length(across, self.pen.styles["base"])
+            known = self._lines[line] = (edge, text, across, whole.apply_offsets(0, line))
+        return self._marked(known[3], line)
+
+    def _parts(self, line: int) -> tuple[Strip | None, Strip | None]:
+        """The bar and the text of a line of the conversation."""
         number = bisect_right(self._ends, line)
         if number >= len(self._flat):
-            return Strip.blank(across, base)
+            return None, None
         entry, block = self._flat[number]
-        strips = block.strips(pen, self.wide)
-        within = line - (self._ends[number - 1] if number else 0)
-        strip = strips[within] if within < len(strips) else Strip([])
         if entry is None:
-            return Strip.blank(across, base)
-        edge = self._bar(pen, entry)
-        whole = Strip.join([edge, strip]).adjust_cell_length(across, base)
-        return self._selected(whole, line).apply_offsets(0, line)
+            return None, None
+        strips = block.strips(self.pen, self.wide)
+        within = line - (self._ends[number - 1] if number else 0)
+        return self._bar(self.pen, entry), strips[within] if within < len(strips) else None
 
     def _bar(self, pen: Pen, entry: Entry) -> Strip:
         if isinstance(entry, Cards) and entry.cards:
             entry = entry.cards[0]
-        return bar(pen, entry, entry is self.selected)
+        return pen.bar(entry.colour, entry is self.selected)
 
-    def _selected(self, strip: Strip, line: int) -> Strip:
+    def _marked(self, strip: Strip, line: int) -> Strip:
         """The line with what the mouse has marked."""
-        selection = self.text_selection
+        # What was taken away may be drawn once more; it has no screen to ask for a selection.
+        selection = self.text_selection if self.is_attached else None
         if selection is None or (span := selection.get_span(line)) is None:
             return strip
         start, end = span[0], strip.cell_length if span[1] < 0 else span[1]
