@@ -60,7 +60,7 @@ class _Buffer:
 class Writer:
     """Appends to a partial file, while one thread writes, one hashes and one flushes.
 
-    Where bytes come faster than any network brings them, whole buffers go to the disk directly:
+    Where bytes come faster than most networks bring them, whole buffers go to the disk directly:
     to copy them into the page cache takes as long as to hash them. Otherwise they go through the
     cache, where the model that is loaded next finds them.
     """
