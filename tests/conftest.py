@@ -5,27 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from xlam_local.engine import Settings
-from xlam_local.engine.local import Engine
-
-from .resources import get
-from .tiny import VOCABULARIES, tiny
+from tests.fakes.resources import fetch
+from tests.fakes.tiny_models import VOCABULARIES, tiny_model, write_model
+from xlam_local.engine import LoadOptions
+from xlam_local.engine.local_engine import LocalEngine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--calls", type=int, default=1, help="Random calls for each set of tools.")
+    parser.addoption("--calls", type=int, default=1, help="Random calls for each toolset.")
 
 
 @pytest.fixture(scope="session")
-def each(request: pytest.FixtureRequest) -> int:
-    """How many random calls are written for each set of tools."""
+def calls_per_toolset(request: pytest.FixtureRequest) -> int:
+    """How many replies with random calls are generated for each toolset."""
     count: int = request.config.getoption("--calls")
     return count
 
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has folders of its own, and reaches no other."""
+    """Give every test folders of its own, and no access to the user's."""
     home = tmp_path / "home"
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
@@ -36,23 +35,26 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session", params=VOCABULARIES)
 def tiny_path(request: pytest.FixtureRequest) -> Path:
-    """A model of random weights, once with each vocabulary."""
-    return tiny(request.param)
+    """A model of random weights, once with each whole vocabulary."""
+    return tiny_model(request.param)
 
 
 @pytest.fixture(scope="session")
-def qwen_path() -> Path:
-    return tiny("qwen2")
+def qwen_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of random weights with a small vocabulary, so that it loads fast."""
+    path = tmp_path_factory.mktemp("models") / "xLAM-2-tiny.gguf"
+    write_model(path, "qwen2", "xLAM-2-tiny")
+    return path
 
 
 @pytest.fixture(scope="session")
 def small_path() -> Path:
     """A real small model."""
-    return get("smollm2-135m")
+    return fetch("smollm2-135m")
 
 
 @pytest.fixture(scope="session")
-def small(small_path: Path) -> Iterator[Engine]:
-    engine = Engine.load(small_path, Settings(context=2048))
+def small(small_path: Path) -> Iterator[LocalEngine]:
+    engine = LocalEngine.load(small_path, LoadOptions(context_size=2048))
     yield engine
     engine.close()

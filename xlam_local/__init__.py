@@ -1,77 +1,98 @@
-"""Function-calling models on your own machine, with calls that are always valid."""
+"""Run function-calling models on your own machine, with tool calls that are always valid."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .types import (
-    Always,
-    Answer,
-    CallDelta,
-    Calls,
-    Delta,
-    Done,
-    Effect,
-    No,
-    Note,
-    Once,
-    Prefill,
-    Question,
-    Result,
-    Sampling,
-    System,
-    Tool,
-    ToolCall,
-    User,
-)
-
 if TYPE_CHECKING:
-    from .agent import Rules
-    from .opening import open_engine, open_here
+    from .agent import TurnOptions
+    from .async_session import AsyncSession
+    from .errors import ToolError, XlamError
+    from .model_loading import load_model, load_model_in_process
     from .session import Session
+    from .session_setup import open_session
     from .tools import tool
+    from .types import (
+        AllowAlways,
+        AllowEdited,
+        AllowOnce,
+        ApprovalRequest,
+        AssistantMessage,
+        ContextUsage,
+        Decision,
+        Deny,
+        Done,
+        Effect,
+        Heartbeat,
+        Notice,
+        PrefillProgress,
+        Sampling,
+        Sandbox,
+        SystemMessage,
+        TextDelta,
+        Tool,
+        ToolCall,
+        ToolCallDelta,
+        ToolCalls,
+        ToolResult,
+        Usage,
+        UserMessage,
+    )
 
 __all__ = [
-    "Always",
-    "Answer",
-    "CallDelta",
-    "Calls",
-    "Delta",
+    "AllowAlways",
+    "AllowEdited",
+    "AllowOnce",
+    "ApprovalRequest",
+    "AssistantMessage",
+    "AsyncSession",
+    "ContextUsage",
+    "Decision",
+    "Deny",
     "Done",
     "Effect",
-    "No",
-    "Note",
-    "Once",
-    "Prefill",
-    "Question",
-    "Result",
-    "Rules",
+    "Heartbeat",
+    "Notice",
+    "PrefillProgress",
     "Sampling",
+    "Sandbox",
     "Session",
-    "System",
+    "SystemMessage",
+    "TextDelta",
     "Tool",
     "ToolCall",
-    "User",
-    "open_engine",
-    "open_here",
+    "ToolCallDelta",
+    "ToolCalls",
+    "ToolError",
+    "ToolResult",
+    "TurnOptions",
+    "Usage",
+    "UserMessage",
+    "XlamError",
+    "load_model",
+    "load_model_in_process",
+    "open_session",
     "tool",
 ]
 
 __version__ = "0.1.0"
 
-# Imported when they are asked for, so that a command that needs none of them starts at once.
-_LAZY = {
-    "Rules": "agent",
+# Modules are imported at the first access to one of their names, which keeps start-up short.
+_LAZY_MODULES = {
+    "AsyncSession": "async_session",
     "Session": "session",
-    "open_engine": "opening",
-    "open_here": "opening",
+    "ToolError": "errors",
+    "TurnOptions": "agent",
+    "XlamError": "errors",
+    "load_model": "model_loading",
+    "load_model_in_process": "model_loading",
+    "open_session": "session_setup",
     "tool": "tools",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
-
-        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY_MODULES.get(name, 'types')}", __name__), name)

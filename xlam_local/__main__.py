@@ -1,4 +1,4 @@
-"""python -m xlam_local"""
+"""Run the command line with `python -m xlam_local`."""
 
 from __future__ import annotations
 

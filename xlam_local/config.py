@@ -1,25 +1,30 @@
-"""Settings: file, environment and defaults become one Config."""
+"""Read and write config.toml, and find the user's folders."""
 
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from . import atomic_file, toml_values
 from .errors import UsageError
-from .fit import KV_BYTES, KvType
+from .model_shape import KvCacheType
+from .settings_table import check_preset, check_settings
 
 APP = "xlam-local"
+LISTS = ("stop", "allow_remote")
+"""The settings that are one text or a list of texts."""
+PRESETS = "presets"
+"""The table of config.toml with a table for each preset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where this program keeps its things."""
+    """The folders of this program for the user's files."""
 
     config: Path
     data: Path
@@ -29,40 +34,38 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the user has settled in `config.toml`."""
+    """The settings; `settings_table` describes each one. None means that no value is set."""
 
     model: str | None = None
-    """The model when none is named."""
     context: int = 8192
-    """Tokens of context, at most the model's own."""
     max_tokens: int = 1024
-    """The most tokens in one reply."""
     max_steps: int = 8
-    """The most replies in one turn."""
-    turn_seconds: int | None = None
-    """The most seconds in one turn."""
-    turn_tokens: int | None = None
-    """The most tokens read and written in one turn."""
+    turn_timeout: int | None = None
+    turn_token_budget: int | None = None
+    preset: str | None = None
+    system: str | None = None
     temperature: float = 0.0
-    """0 takes the most likely token."""
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    seed: int = 0
+    stop: tuple[str, ...] = ()
     threads: int | None = None
-    """Threads that compute; every fast core when not set."""
     gpu_layers: int | None = None
-    """Layers on the GPU; as many as fit when not set."""
-    kv: KvType = "f16"
-    """How the KV cache is kept: f16, q8_0 or q4_0."""
-    fallback: bool = True
-    """Whether less is tried where a model does not fit as it was wished."""
+    kv_cache_type: KvCacheType = "f16"
+    auto_downgrade: bool = True
     strict_context: bool = False
-    """Whether a conversation that does not fit the context is an error."""
-    prefix_cache: int = 2048
-    """MiB of disk for prompts that were read already; 0 keeps none."""
+    prompt_cache_mib: int = 2048
+    allow_remote: tuple[str, ...] = ()
     theme: str = "textual-dark"
-    """The colours of the app."""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The settings of each preset by its name."""
 
 
 def folders(environment: Mapping[str, str] = os.environ) -> Folders:
-    """The folders under XLAM_LOCAL_HOME where that is set, else where the system wants them."""
+    """Return the folders below XLAM_LOCAL_HOME, or the system's usual ones if it is not set."""
     if home := environment.get("XLAM_LOCAL_HOME"):
         top = Path(home).expanduser().absolute()
         return Folders(top / "config", top / "data", top / "cache", top / "state")
@@ -73,92 +76,82 @@ def folders(environment: Mapping[str, str] = os.environ) -> Folders:
 
 
 def load(path: Path) -> Config:
-    """The settings in the file at `path`, or the defaults where there is none."""
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Config()
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    return _checked(settings, path)
+    """Return the settings in the file at `path`, or the defaults if there is no file.
+
+    Raises:
+        UsageError: The file is not TOML, or a setting is unknown or invalid.
+    """
+    settings = dict(toml_values.load(path))
+    presets = toml_values.subtable(settings, PRESETS, str(path))
+    for name in presets:
+        where = f"{path}: {PRESETS}"
+        check_preset(toml_values.subtable(presets, name, where), f"{where}.{name}")
+    settings.pop(PRESETS, None)
+    check_settings(settings, str(path))
+    loaded = Config(
+        **_values(settings), presets={name: _values(preset) for name, preset in presets.items()}
+    )
+    if loaded.preset is not None:
+        _preset(loaded, loaded.preset, str(path))
+    return loaded
 
 
-def save(path: Path, key: str, value: object) -> None:
-    """Change one setting in the file at `path`; its comments and the others stay.
+def with_preset(settings: Config, name: str | None = None) -> Config:
+    """Return settings with the values of the preset `name`, by default of their own preset.
 
-    None takes the setting out, so that its default holds.
+    With an empty name, no preset is used.
+
+    Raises:
+        UsageError: There is no such preset.
+    """
+    name = settings.preset if name is None else name
+    values = _preset(settings, name, "config.toml") if name else {}
+    return replace(settings, **values, preset=None)
+
+
+def _preset(settings: Config, name: str, where: str) -> Mapping[str, Any]:
+    """Return the values of a preset of the file `where`."""
+    if name not in settings.presets:
+        known = ", ".join(sorted(settings.presets)) or "none"
+        raise UsageError(
+            f"{where}: There is no preset {name!r}; the presets are: {known}. A preset is a table "
+            f"[{PRESETS}.NAME] with settings."
+        )
+    return settings.presets[name]
+
+
+def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return checked settings with the types of `Config`."""
+    lists = {name: _texts(settings[name]) for name in LISTS if name in settings}
+    return {**settings, **lists}
+
+
+def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def save(path: Path, name: str, value: object) -> None:
+    """Change one setting in the file at `path`; comments and other settings stay.
+
+    A value of None removes the setting, so that its default applies.
+
+    Raises:
+        UsageError: The value is invalid, the file was invalid before or it cannot be written.
     """
     import tomlkit
 
-    _checked({} if value is None else {key: value}, path)
-    load(path)
-    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
-    if value is None:
-        document.pop(key, None)
-    else:
-        document[key] = value
+    value = list(value) if isinstance(value, tuple) else value
+    check_settings({} if value is None else {name: value}, str(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.new")
-        new.write_text(tomlkit.dumps(document), encoding="utf-8")
-        new.replace(path.resolve())
+        with atomic_file.exclusive(path) as replace:
+            before = load(path)
+            if name == "preset" and value is not None:
+                _preset(before, str(value), str(path))
+            document = tomlkit.parse(toml_values.read_text(path))
+            if value is None:
+                document.pop(name, None)
+            else:
+                document[name] = value
+            replace(tomlkit.dumps(document))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _checked(settings: Mapping[str, Any], path: Path) -> Config:
-    known = {field.name for field in fields(Config)}
-    for key, value in settings.items():
-        if key not in known:
-            raise UsageError(f"{path}: there is no setting {key!r}; there are {_listed(known)}.")
-        if not KINDS[key](value):
-            raise UsageError(f"{path}: {key} cannot be {value!r}.")
-    return Config(**settings)
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _temperature(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 5
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _switch(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _kv(value: object) -> bool:
-    return value in KV_BYTES
-
-
-KINDS = {
-    "model": _text,
-    "context": _count,
-    "max_tokens": _count,
-    "max_steps": _count,
-    "turn_seconds": _count,
-    "turn_tokens": _count,
-    "temperature": _temperature,
-    "threads": _count,
-    "gpu_layers": _number,
-    "kv": _kv,
-    "fallback": _switch,
-    "strict_context": _switch,
-    "prefix_cache": _number,
-    "theme": _text,
-}

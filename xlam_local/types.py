@@ -1,4 +1,4 @@
-"""The nouns of a conversation: tools, calls, messages, events."""
+"""The values of a conversation: tools, calls, messages, decisions and events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Schema = Mapping[str, Any]
 
 
 class Effect(Enum):
-    """What running a tool can do."""
+    """What a tool can do when it runs."""
 
     READ = "read"
     WRITE = "write"
@@ -21,44 +21,69 @@ class Effect(Enum):
 
 
 class Sandbox(Enum):
-    """What holds a tool while it runs, the weakest first."""
+    """How a tool is confined while it runs, from the weakest level to the strongest."""
 
     NONE = "none"
     LIMITS = "limits"
-    """Time, memory, output and environment are limited."""
+    """Limits on time, memory, output and environment variables."""
     ISOLATED = "isolated"
-    """Limits, a read-only system and no network besides."""
+    """The limits, a read-only file system and no network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Something the model can call."""
+    """A tool that the model can call."""
 
     name: str
     description: str
     parameters: Schema
-    """JSON Schema of the arguments object."""
+    """The JSON Schema of the arguments object."""
     effect: Effect = Effect.EXECUTE
     run: Callable[..., object] | None = None
-    """The function behind the tool, or None when the caller runs it."""
+    """The function, called with the arguments as keywords; None if the caller runs the tool."""
     preview: Callable[..., str] | None = None
-    """Tells from the arguments what a call would do: a diff, a command line, a host."""
+    """Returns what a call would do, from its arguments: a diff, a command line, a host."""
     sandbox: Sandbox = Sandbox.NONE
+    cwd: str = ""
+    """The folder in which relative paths of its arguments are; empty for the working folder."""
+    public: bool = False
+    """Whether the tool reads only what anyone can read, such as public web pages."""
+    network: bool = False
+    """Whether an isolated tool can use the network; one that is not isolated always can."""
     source: str = ""
-    """Where the tool comes from: built-in, a file, a server."""
-    place: str = ""
-    """The file that it stands in, whole, if it comes from one."""
-    seconds: float = 60.0
-    """How long a call may take; `run` ends it then."""
-    pure: bool = False
-    """Whether its result tells nothing but what follows from its arguments, and the time."""
-    stop: Callable[[], None] | None = None
-    """Ends the calls that are running, when the user no longer waits for them."""
+    """The origin of the tool: built-in, a file, a server."""
+    file: str = ""
+    """The full path of the file that defines the tool, or empty."""
+    original_name: str = ""
+    """The name in its source, if it has another one because of a clash."""
+    content_hash: str = ""
+    """The hash of what the user trusted: the file with the programs that it runs, or the launch and
+    the listing of a server's tool. Empty for built-in tools."""
+    timeout: float = 60.0
+    """Seconds that a call may take; `run` enforces it."""
+    deterministic: bool = False
+    """Whether the result depends on nothing but the arguments and the time."""
+    cancel: Callable[[], None] | None = None
+    """Stops the running calls when the user cancels the turn."""
+    unread_keys: tuple[str, ...] = ()
+    """Keys of its definition that have no effect, as JSON pointers."""
+    function: Callable[..., Any] | None = None
+    """The Python function that was decorated, which the tool calls when it is called itself."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call the decorated function, as if it were not decorated.
+
+        Raises:
+            TypeError: the tool was not made of a Python function.
+        """
+        if self.function is None:
+            raise TypeError(f"The tool {self.name!r} was not made of a Python function; use `run`.")
+        return self.function(*arguments, **keywords)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call, as the model wrote it."""
+    """A tool call, as the model wrote it."""
 
     id: str
     name: str
@@ -66,228 +91,255 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class System:
-    """Instructions that stand before the conversation."""
+class SystemMessage:
+    """Instructions to the model."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """What the user says."""
+class UserMessage:
+    """A message of the user."""
+
+    text: str
+    attachments: tuple[str, ...] = ()
+    """The names of the files whose content the text contains."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantMessage:
+    """A reply without calls."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply in words."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
+class ToolCalls:
     """A reply that calls tools."""
 
     calls: tuple[ToolCall, ...]
     text: str = ""
-    """What stood beside the calls. xLAM's format has no place for it, so no prompt repeats it."""
+    """The text around the calls; later prompts omit it, as xLAM's format has no place for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one call."""
+class ToolResult:
+    """The result of one call."""
 
     call: ToolCall
     output: str
     ok: bool = True
     refused: bool = False
-    """Whether the tool was not let run."""
+    """Whether the user or the policy denied the call."""
+    skipped: bool = False
+    """Whether the call did not run because it repeats an earlier one."""
 
 
-Reply = Answer | Calls
-Message = System | User | Answer | Calls | Result
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """The user lets this one call run."""
+Reply = AssistantMessage | ToolCalls
+Message = SystemMessage | UserMessage | AssistantMessage | ToolCalls | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
-class Always:
-    """The user lets this tool run from now on."""
-
-    exact: bool = False
-    """Only with the very same arguments."""
-    keep: bool = False
-    """For good, not only until the session ends."""
+class AllowOnce:
+    """Approve this one call."""
 
 
 @dataclass(frozen=True, slots=True)
-class No:
-    """The user refuses the call; the model reads the reason."""
+class AllowAlways:
+    """Approve the calls of this tool from now on."""
+
+    exact_arguments: bool = False
+    """Approve only calls with exactly these arguments."""
+    permanent: bool = False
+    """Save the approval in policy.toml; otherwise it ends with the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowEdited:
+    """Run the call with other arguments; the policy and the user decide on that call again."""
+
+    arguments: Mapping[str, Any]
+    """All arguments. If they are those of the call, it is approved once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Deny the call; the model reads the reason."""
 
     reason: str = ""
 
 
-Decision = Once | Always | No
+Decision = AllowOnce | AllowAlways | AllowEdited | Deny
 Approve = Callable[[Tool, ToolCall], Decision]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A call that may run only if the user lets it."""
+class ApprovalRequest:
+    """A call that needs the user's approval."""
 
     tool: Tool
     call: ToolCall
-    why: str = ""
-    """Why it has to be asked, as a sentence."""
+    reason: str = ""
+    """Why the call needs approval, as a sentence."""
     preview: str = ""
-    """What the call would do: a diff, a command line, a host."""
+    """What the call would do: a diff, a command line, a host; or empty."""
     tainted: bool = False
-    """Whether it is asked, or asked again, because the call could carry away what was read."""
+    """Whether the call needs approval because it could send data that a tool has read."""
 
 
-Ask = Callable[[Question], Decision]
+AskUser = Callable[[ApprovalRequest], Decision]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and seconds that went into a generation, or into all those of a turn."""
+    """Tokens and seconds of one generation, or of all generations of a turn."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Prompt tokens whose KV was there already."""
+    """Prompt tokens that were in the KV cache."""
     reply_tokens: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     drafted_tokens: int = 0
-    """Tokens that were guessed from the prompt."""
+    """Tokens proposed by speculative decoding."""
     accepted_tokens: int = 0
-    """Guessed tokens that were right."""
+    """Proposed tokens that the model accepted."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*map(operator.add, astuple(self), astuple(other)))
 
     @property
     def decode_speed(self) -> float:
-        """Reply tokens a second."""
+        """Reply tokens per second."""
         return self.reply_tokens / self.decode_seconds if self.decode_seconds else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Prefill:
-    """How much of the prompt the model has read, in tokens."""
+class PrefillProgress:
+    """How many tokens of the prompt the model has read."""
 
     done: int
     total: int
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """How much of a model is loaded, from 0 to 1."""
+class LoadProgress:
+    """The share of a model that is loaded, from 0 to 1."""
 
     done: float
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """Nothing new for a moment: whoever follows a turn can cancel it here."""
+class Heartbeat:
+    """Nothing happened for a moment; the consumer of the turn can cancel it here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
-    """What the context holds, in tokens."""
+class ContextUsage:
+    """How the context window is used, in tokens."""
 
     system: int
     tools: int
     history: int
     free: int
-    left_out: int = 0
-    """The oldest turns, which the model no longer reads."""
+    dropped_turns: int = 0
+    """The number of oldest turns that the model no longer reads."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
-    """A piece of an answer, as it is written."""
+class TextDelta:
+    """A part of an answer, as the model writes it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class CallDelta:
-    """A piece of the JSON of calls, as it is written."""
+class ToolCallDelta:
+    """A part of the JSON of calls, as the model writes it."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """Something that the user should know of, in a sentence."""
+class Notice:
+    """A message to the user, as a sentence."""
 
     text: str
 
 
-Reason = Literal[
-    "answer",
-    "calls",
-    "cut",
-    "broken",
-    "steps",
+FinishReason = Literal[
+    "stop",
+    "tool_calls",
+    "length",
+    "invalid_tool_calls",
+    "max_steps",
     "loop",
-    "errors",
-    "time",
-    "tokens",
+    "repeated_error",
+    "timeout",
+    "token_budget",
     "cancelled",
 ]
+"""The finish reason: why a turn ended. The first three are OpenAI's.
+
+`errors.FINISH_ERRORS` has the failures.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """The last event of a turn."""
 
-    reason: Reason
+    finish_reason: FinishReason
     usage: Usage = Usage()
+    answered: bool = False
+    """Whether the model answered in a last reply without calls after a limit was reached."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """How a generation ended: the model stopped, or ran out of room."""
+class GenerationEnd:
+    """The end of a generation: the model stopped, or reached a token limit."""
 
-    cut: bool = False
+    truncated: bool = False
     usage: Usage = Usage()
+    threads: int = 0
+    """The CPU threads that computed the last token; 0 if unknown."""
 
 
-Event = Prefill | Meter | Tick | Delta | CallDelta | Message | Note | Done
+Event = (
+    PrefillProgress | ContextUsage | Heartbeat | TextDelta | ToolCallDelta | Message | Notice | Done
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a prompt, with text that is special only where the template says so."""
+class PromptPart:
+    """A part of a prompt; special tokens in its text are recognized only if `special` is set."""
 
     text: str
     special: bool = False
 
 
-Prompt = tuple[Piece, ...]
+Prompt = tuple[PromptPart, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen. The defaults are greedy, as xLAM's scores were measured."""
+    """How tokens are sampled. The default is greedy decoding, as in xLAM's published scores."""
 
     temperature: float = 0.0
-    """0 takes the most likely token."""
+    """0 always takes the most likely token."""
     top_k: int = 0
-    """How many of the likeliest tokens stay; 0 keeps all."""
+    """Sample from this many most likely tokens; 0 means all."""
     top_p: float = 1.0
-    """The likeliest tokens that together reach this probability stay."""
+    """Sample from the most likely tokens whose probabilities add up to this."""
     min_p: float = 0.0
-    """Tokens stay that are at least this share of the likeliest one's probability."""
+    """Sample from tokens with at least this share of the most likely token's probability."""
     repeat_penalty: float = 1.0
-    """What the logits of the last tokens are divided by; 1 leaves them."""
+    """Divisor for the logits of recent tokens; 1 has no effect."""
+    repeat_last_n: int = 64
+    """How many of the last tokens, of prompt and reply, the repeat penalty applies to."""
+    stop: tuple[str, ...] = ()
+    """Texts before which an answer ends; they are not part of it. They do not end tool calls."""
     seed: int = 0
+    """The same seed leads to the same reply if the same part of the prompt is in the KV cache."""
     max_tokens: int = 1024
-    """The most tokens in one reply."""
+    """The maximum number of tokens in one reply."""

@@ -1,6 +1,6 @@
-"""Measures the app with a long answer, a large result and an old conversation.
+"""Measure the app with a long answer, a large result and a long conversation.
 
-python -m tests.scale
+python -m tests.benchmarks.app_scale
 """
 
 from __future__ import annotations
@@ -17,12 +17,29 @@ from dataclasses import dataclass
 
 import psutil
 
-from xlam_local.gbnf import Grammar
-from xlam_local.types import Answer, Effect, End, Message, Prompt, Sampling, Tool, Usage, User
-
-from .apps import app_with, ask, idle, patiently, say, wait_until
-from .scripted import Scripted
-from .test_agent import ADD_2_3, PARAMETERS
+from tests.fakes.fake_engine import Scripted
+from tests.fakes.tui_helpers import (
+    app_with,
+    is_idle,
+    messages,
+    run_turn,
+    submit,
+    wait_idle,
+    wait_long,
+)
+from tests.fakes.turns import ADD_2_3, PARAMETERS
+from xlam_local.grammar import Enforced
+from xlam_local.types import (
+    AssistantMessage,
+    Effect,
+    GenerationEnd,
+    Message,
+    Prompt,
+    Sampling,
+    Tool,
+    Usage,
+    UserMessage,
+)
 
 TOKENS = 100_000
 SENTENCE = "The quick brown fox, **jumping** over `lazy` dogs, is seen by nobody at all."
@@ -31,138 +48,139 @@ CODE = ["\n```python\n", *(f"value_{n} = compute({n})  # yes\n" for n in range(6
 
 @dataclass
 class Stalls:
-    """How long the screen's thread worked at a time, in milliseconds.
+    """The longest time between two steps of the screen's event loop, in milliseconds."""
 
-    That is its own time: on a busy computer, others may take more in between.
-    """
-
-    worst: float = 0.0
-    waited: float = 0.0
-    """The longest time by the clock."""
+    cpu_ms: float = 0.0
+    """CPU time of the screen's thread."""
+    clock_ms: float = 0.0
+    """Time by the clock, which other processes on a busy computer make longer."""
 
 
 @asynccontextmanager
-async def watched() -> AsyncIterator[Stalls]:
-    """Watch the screen's thread: whatever holds it keeps the next frame waiting."""
+async def measure_stalls() -> AsyncIterator[Stalls]:
+    """Measure how long the event loop is blocked, which delays the next frame."""
     stalls = Stalls()
 
     async def watch() -> None:
         while True:
-            before, began = time.thread_time(), time.perf_counter()
+            before, started = time.thread_time(), time.perf_counter()
             await asyncio.sleep(0)
-            stalls.worst = max(stalls.worst, (time.thread_time() - before) * 1000)
-            stalls.waited = max(stalls.waited, (time.perf_counter() - began) * 1000)
+            stalls.cpu_ms = max(stalls.cpu_ms, (time.thread_time() - before) * 1000)
+            stalls.clock_ms = max(stalls.clock_ms, (time.perf_counter() - started) * 1000)
             await asyncio.sleep(0.002)
 
-    watching = asyncio.create_task(watch())
+    watcher = asyncio.create_task(watch())
     try:
         yield stalls
     finally:
-        watching.cancel()
+        watcher.cancel()
 
 
-class Long(Scripted):
-    """Writes an answer of many tokens, with paragraphs and code, at a pace."""
+class LongAnswerEngine(Scripted):
+    """Writes an answer of many tokens with paragraphs and code, and pauses every 100 tokens."""
 
-    def __init__(self, tokens: int, pause: float) -> None:
+    def __init__(self, tokens: int, pause_s: float) -> None:
         super().__init__()
         self.tokens = tokens
-        self.pause = pause
+        self.pause_s = pause_s
 
     def generate(
-        self, written: Prompt, grammar: Grammar | None, sampling: Sampling
-    ) -> Generator[str | End, bool | None, None]:
+        self, written: Prompt, grammar: Enforced | None, sampling: Sampling
+    ) -> Generator[str | GenerationEnd, bool | None, None]:
         pattern = [*(f"{word} " for word in SENTENCE.split()), "\n"] * 8 + CODE
         for number in range(self.tokens):
             yield pattern[number % len(pattern)]
             if number % 100 == 0:
-                time.sleep(self.pause)
-        yield End(False, Usage(10, 0, self.tokens, 0.1, 1.0))
+                time.sleep(self.pause_s)
+        yield GenerationEnd(False, Usage(10, 0, self.tokens, 0.1, 1.0))
 
 
-def memory() -> float:
-    """MiB that this process has."""
+def memory_mib() -> float:
+    """Return the MiB that this process uses."""
     return psutil.Process(os.getpid()).memory_info().rss / (1 << 20)
 
 
 async def long_answer(tokens: int = TOKENS) -> dict[str, float]:
-    """An answer of many tokens, streamed."""
-    app = app_with(Long(tokens, 0.01), ephemeral=True)
+    """Stream an answer of many tokens, and scroll through it."""
+    app = app_with(LongAnswerEngine(tokens, 0.01), ephemeral=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        before, began = memory(), time.perf_counter()
-        async with watched() as stalls:
-            await say(pilot, "Go on.")
-            await patiently(pilot, lambda: idle(app) and bool(app.desk.messages))
-        seconds = time.perf_counter() - began
-        async with watched() as scrolling:
+        await wait_idle(pilot)
+        before, started = memory_mib(), time.perf_counter()
+        async with measure_stalls() as stalls:
+            await submit(pilot, "Go on.")
+            await wait_long(pilot, lambda: is_idle(app) and bool(messages(app)))
+        seconds = time.perf_counter() - started
+        async with measure_stalls() as scrolling:
             for _ in range(30):
                 await pilot.press("pageup")
         return {
             "tokens": tokens,
             "seconds": seconds,
-            "worst_ms": stalls.worst,
-            "worst_by_clock_ms": stalls.waited,
-            "scroll_ms": scrolling.worst,
-            "memory_mib": memory() - before,
+            "worst_ms": stalls.cpu_ms,
+            "worst_by_clock_ms": stalls.clock_ms,
+            "scroll_ms": scrolling.cpu_ms,
+            "memory_mib": memory_mib() - before,
         }
 
 
 async def large_result(size: int = 10_000_000) -> dict[str, float]:
-    """A result of many bytes, folded and unfolded."""
+    """Show a result of many bytes, collapsed and expanded."""
     output = "".join(f"{number:08} {'x' * 70}\n" for number in range(size // 80))
     tool = Tool("add", "", PARAMETERS, Effect.READ, lambda a, b: output)
     app = app_with(Scripted(ADD_2_3, ["Done."]), [tool])
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        before = memory()
-        async with watched() as stalls:
-            await ask(pilot, "Add.")
-        async with watched() as unfolding:
+        await wait_idle(pilot)
+        before = memory_mib()
+        async with measure_stalls() as stalls:
+            await run_turn(pilot, "Add.")
+        async with measure_stalls() as expanding:
             await pilot.press("f6", "up", "enter")
             for _ in range(30):
                 await pilot.press("pagedown")
             await pilot.press("end", "home")
         return {
             "bytes": len(output),
-            "worst_ms": stalls.worst,
-            "unfolded_worst_ms": unfolding.worst,
-            "memory_mib": memory() - before,
+            "worst_ms": stalls.cpu_ms,
+            "expanded_worst_ms": expanding.cpu_ms,
+            "memory_mib": memory_mib() - before,
         }
 
 
-async def old_conversation(count: int = 2000) -> dict[str, float]:
-    """Scrolling through a conversation of many messages, key by key."""
+async def long_conversation(count: int = 2000) -> dict[str, float]:
+    """Open a conversation of many messages, and scroll with each key."""
     app = app_with(Scripted(["Yes."]))
-    talk: list[Message] = []
+    saved: list[Message] = []
     for number in range(count // 2):
-        talk += [User(f"Question {number}?"), Answer(f"**Answer** {number}.\n\n" + "word " * 60)]
+        saved += [
+            UserMessage(f"Question {number}?"),
+            AssistantMessage(f"**Answer** {number}.\n\n" + "word " * 60),
+        ]
     async with app.run_test(size=(120, 40)) as pilot:
-        await ask(pilot, "Hi")
-        assert app.desk.history is not None
-        number = app.desk.history.take("Old", talk)
-        began = time.perf_counter()
-        app.desk.resume(number)
+        await run_turn(pilot, "Hi")
+        assert app.controller.conversation.history is not None
+        number = app.controller.conversation.history.import_messages("Old", saved)
+        started = time.perf_counter()
+        app.controller.conversation.resume(number)
         app.chat.show_conversation()
         await pilot.pause()
-        opened = (time.perf_counter() - began) * 1000
+        opened = (time.perf_counter() - started) * 1000
         worst: dict[str, float] = {}
         await pilot.press("f6")
         for key in ("up", "pageup", "pagedown", "home", "end", "down"):
-            async with watched() as stalls:
+            async with measure_stalls() as stalls:
                 for _ in range(40):
                     await pilot.press(key)
-            worst[key] = stalls.worst
-        return {"messages": len(talk), "opened_ms": opened, **worst}
+            worst[key] = stalls.cpu_ms
+        return {"messages": len(saved), "opened_ms": opened, **worst}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["XLAM_LOCAL_HOME"] = home
-        for measure in (long_answer, large_result, old_conversation):
-            found = asyncio.run(measure())
-            told = {name: round(value, 1) for name, value in found.items()}
-            sys.stdout.write(f"{measure.__name__}: {json.dumps(told)}\n")
+        for measure in (long_answer, large_result, long_conversation):
+            values = asyncio.run(measure())
+            rounded = {name: round(value, 1) for name, value in values.items()}
+            sys.stdout.write(f"{measure.__name__}: {json.dumps(rounded)}\n")
             sys.stdout.flush()
 
 

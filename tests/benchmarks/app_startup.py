@@ -1,10 +1,10 @@
-"""Measures how long the app takes until one can type, in turn with another program.
+"""Measure the time until the app accepts input, alternating with another program.
 
-python -m tests.startup [--runs 7] [--against COMMAND --shows TEXT]
+usage: python -m tests.benchmarks.app_startup [--runs N] [--against COMMAND --shows TEXT]
 
-The time ends when a letter that is typed stands on the screen; it is typed when TEXT, which
-belongs to the prompt, is there. The first run of each is cold: what the program reads was taken
-out of the system's cache. The app loads a model meanwhile.
+A letter is typed when TEXT, a part of the program's prompt, is on the screen; the time ends when
+the letter is shown. Before the first run of each program, its files are dropped from the page
+cache, so that run is a cold start. The app loads a model at the same time.
 """
 
 from __future__ import annotations
@@ -19,28 +19,30 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from .resources import get
-from .terminal import Terminal
+from tests.fakes.resources import fetch
+from tests.fakes.terminal import Terminal
 
+MODEL = "smollm2-135m"
 PROMPT = "Ask something"
 LETTER = "ö"
 
 
-def seconds(command: Sequence[str], prompt: str) -> float:
-    """Seconds from the start of a program until it has taken a letter."""
+def measure(command: Sequence[str], prompt: str) -> float:
+    """Return the seconds from the start of a program until it shows a typed letter."""
     with Terminal(command) as terminal:
-        terminal.wait(prompt)
-        shown = len(terminal.seen)
+        terminal.wait_for(prompt)
+        shown = len(terminal.output)
         terminal.type(LETTER.encode())
-        return terminal.wait(LETTER, shown)
+        return terminal.wait_for(LETTER, shown)
 
 
-def chill(program: str) -> None:
-    """Take what a program of a virtual environment reads out of the system's cache."""
-    own = Path(shutil.which(program) or program).parent.parent
-    for top in (own, Path(__file__).parent.parent / "xlam_local", Path(os.__file__).parent):
-        for path in top.rglob("*"):
-            if path.is_file():
+def drop_page_cache(program: str) -> None:
+    """Drop the files of a program in a virtual environment from the page cache (Linux only)."""
+    environment = Path(shutil.which(program) or program).parent.parent
+    package = Path(__file__).parents[2] / "xlam_local"
+    for folder in (environment, package, Path(os.__file__).parent):
+        for path in folder.rglob("*"):
+            if path.is_file() and sys.platform == "linux":
                 with path.open("rb") as file:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -50,21 +52,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--against", metavar="COMMAND", default="")
     parser.add_argument("--shows", metavar="TEXT", default="")
-    wanted = parser.parse_args()
-    model = str(get("smollm2-135m"))
+    options = parser.parse_args()
+    model = str(fetch(MODEL))
     programs = {"xlam-local": ([sys.executable, "-m", "xlam_local", "-m", model], PROMPT)}
-    if wanted.against:
-        programs[wanted.against] = (shlex.split(wanted.against), wanted.shows)
+    if options.against:
+        programs[options.against] = (shlex.split(options.against), options.shows)
     with tempfile.TemporaryDirectory() as home:
         os.environ["XLAM_LOCAL_HOME"] = home
-        taken: dict[str, list[float]] = {name: [] for name in programs}
-        for run in range(wanted.runs):
+        times: dict[str, list[float]] = {name: [] for name in programs}
+        for run in range(options.runs):
             for name, (command, prompt) in programs.items():
                 if run == 0:
-                    chill(command[0])
-                taken[name].append(seconds(command, prompt))
-    for name, (cold, *warm) in taken.items():
-        sys.stdout.write(f"{name}: cold {cold:.2f} s, warm {statistics.median(warm):.2f} s\n")
+                    drop_page_cache(command[0])
+                times[name].append(measure(command, prompt))
+    for name, (cold, *warm) in times.items():
+        print(f"{name}: cold {cold:.2f} s, warm {statistics.median(warm):.2f} s")
 
 
 if __name__ == "__main__":

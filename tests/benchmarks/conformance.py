@@ -1,7 +1,7 @@
 """Holds the grammars of real JSON Schemas against instances that are known to be valid or not.
 
-usage: python -m tests.conformance FILE.jsonl[.gz] [--tools-only] [--executor llguidance|llama.cpp]
-                                   [--sample N] [--json] [--failures]
+usage: python -m tests.benchmarks.conformance FILE.jsonl[.gz] [--tools-only]
+           [--backend llguidance|llama.cpp] [--sample N] [--json] [--failures]
 
 Each line of FILE is {"name": …, "schema": …, "tests": [{"data": …, "valid": …}, …]}. An instance
 is written as JSON in the order of its keys and fed to the grammar as tokens of Qwen's vocabulary,
@@ -78,19 +78,19 @@ class Outcome:
         return any(v and not (a and (c or not check)) for _, v, a, c in self.wrong)
 
 
-def judged(line: Mapping[str, Any], executor: str, masks: bool) -> Outcome:
+def judged(line: Mapping[str, Any], backend: str, masks: bool) -> Outcome:
     """Compile a schema and hold its grammar against its instances."""
-    from tests.executors import EXECUTORS, Refusal, accepts, vocabulary
+    from tests.fakes.grammar_backends import BACKENDS, GrammarRejected, accepts, vocabulary
     from xlam_local.errors import SchemaError, Unsatisfiable
-    from xlam_local.gbnf import lark, text
-    from xlam_local.grammar import explained
-    from xlam_local.schema import problems
+    from xlam_local.gbnf import to_gbnf, to_lark
+    from xlam_local.grammar import compile_schema
+    from xlam_local.schema import validate
 
     outcome = Outcome(name(line), instances=len(line["tests"]))
     start = time.perf_counter()
     try:
-        grammar, report = explained(line["schema"])
-        (lark if executor == "llguidance" else text)(grammar)
+        grammar, report = compile_schema(line["schema"])
+        (to_lark if backend == "llguidance" else to_gbnf)(grammar)
     except Unsatisfiable:
         # A grammar that matches nothing refuses each instance, and no program loads it.
         outcome.wrong = [
@@ -101,12 +101,14 @@ def judged(line: Mapping[str, Any], executor: str, masks: bool) -> Outcome:
         outcome.refused = str(error)
         return outcome
     outcome.compile_ms = (time.perf_counter() - start) * 1e3
-    outcome.notes = [f"{e.keyword}: {e.why}" for e in report if e.status != "exact"]
+    outcome.notes = [
+        f"{e.keyword}: {e.reason}" for e in report if e.status in ("checked", "refused")
+    ]
     outcome.exact = not outcome.notes
     start = time.perf_counter()
     try:
-        running = EXECUTORS[executor](grammar)
-    except Refusal as error:
+        running = BACKENDS[backend](grammar)
+    except GrammarRejected as error:
         outcome.crash = f"not loaded: {error}"
         return outcome
     outcome.load_ms = (time.perf_counter() - start) * 1e3
@@ -114,7 +116,7 @@ def judged(line: Mapping[str, Any], executor: str, masks: bool) -> Outcome:
         tokens = vocabulary().tokens(json.dumps(test["data"], ensure_ascii=False))
         taken = accepts(running, tokens)
         outcome.crash = outcome.crash or running.error()
-        passed = not problems(test["data"], line["schema"])
+        passed = not validate(test["data"], line["schema"])
         if (taken, passed) != (test["valid"], test["valid"]):
             outcome.wrong.append((number, test["valid"], taken, passed))
         if masks and test["valid"] and not outcome.masks_ms:
@@ -144,11 +146,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
-def work(pipe: Connection, executor: str, masks: bool) -> None:
+def work(pipe: Connection, backend: str, masks: bool) -> None:
     """Judge what comes in until nothing comes any more."""
     while (line := pipe.recv()) is not None:
         try:
-            pipe.send(judged(line, executor, masks))
+            pipe.send(judged(line, backend, masks))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             crash = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
@@ -158,8 +160,8 @@ def work(pipe: Connection, executor: str, masks: bool) -> None:
 class Worker:
     """A process that judges lines, and is replaced when it dies or takes too long."""
 
-    def __init__(self, executor: str, masks: bool) -> None:
-        self.arguments = (executor, masks)
+    def __init__(self, backend: str, masks: bool) -> None:
+        self.arguments = (backend, masks)
         self.start()
 
     def start(self) -> None:
@@ -188,8 +190,8 @@ class Worker:
         return Outcome(name(line), crash=problem, instances=len(line["tests"]))
 
 
-def outcomes(chosen: list[dict[str, Any]], executor: str, masks: bool) -> Iterator[Outcome]:
-    worker = Worker(executor, masks)
+def outcomes(chosen: list[dict[str, Any]], backend: str, masks: bool) -> Iterator[Outcome]:
+    worker = Worker(backend, masks)
     for line in chosen:
         yield worker.judge(line)
     worker.pipe.send(None)
@@ -229,11 +231,11 @@ def _at(values: list[float], part: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.conformance")
     parser.add_argument("file", type=Path)
     parser.add_argument("--tools-only", action="store_true", help="schemas that look like tools")
     parser.add_argument("--others-only", action="store_true", help="all other schemas")
-    parser.add_argument("--executor", choices=["llguidance", "llama.cpp"], default="llguidance")
+    parser.add_argument("--backend", choices=["llguidance", "llama.cpp"], default="llguidance")
     parser.add_argument("--sample", type=int, help="so many schemas, always the same ones")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     parser.add_argument("--failures", action="store_true", help="each schema that does not pass")
@@ -245,7 +247,7 @@ def main() -> None:
     if options.sample and options.sample < len(chosen):
         chosen = random.Random(1).sample(chosen, options.sample)
     found = []
-    for outcome in outcomes(chosen, options.executor, not options.no_masks):
+    for outcome in outcomes(chosen, options.backend, not options.no_masks):
         found.append(outcome)
         if options.failures and not (outcome.alone and outcome.checked):
             print(json.dumps({**asdict(outcome), "masks_ms": []}), file=sys.stderr, flush=True)

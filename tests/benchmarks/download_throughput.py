@@ -1,12 +1,12 @@
-"""How fast a model comes from a server on this machine, beside curl.
+"""Measure how fast a model is downloaded from a server on this computer, beside curl.
 
-usage: python -m tests.throughput [--size MB] [--rounds N] [--folder FOLDER]
+usage: python -m tests.benchmarks.download_throughput [--size MB] [--rounds N] [--folder FOLDER]
 
-The server, a process of its own, is the local Hub of the tests; it hands the bytes to the kernel
-with sendfile. Our fetch and curl take turns. Ours is timed in a fresh process from the first
-byte to the installed model: its SHA-256 is checked and its bytes are safe on the disk by then,
-while curl only writes them, and sha256sum checks them after it. Put FOLDER on a disk, or in memory
-to leave the disk out of it.
+The server is the fake Hub of the tests in a process of its own; it sends the bytes with sendfile.
+xlam-local and curl take turns. xlam-local is timed in a new process, from the first byte to the
+installed model: it verifies the SHA-256 and flushes the file to the disk. curl only writes the
+file, and sha256sum verifies it afterwards. FOLDER can be on a disk, or in memory to measure
+without the disk.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ REPO, FILE = "someone/some-model-gguf", "some-model-Q4_K_M.gguf"
 SERVE = """
 import sys
 from pathlib import Path
-from tests import gguf_files, hub
-with hub.running(hub.Hub()) as served:
+from tests.fakes import fake_hub, gguf_files
+with fake_hub.running(fake_hub.FakeHub()) as hub:
     path = gguf_files.write(Path(sys.argv[1]), int(sys.argv[2]))
-    served.add("{repo}", path, "{file}")
-    print(served.endpoint, flush=True)
+    hub.add("{repo}", path, "{file}")
+    print(hub.endpoint, flush=True)
     sys.stdin.read()
 """
 PULL = """
 import json, resource, sys, time
 from pathlib import Path
-from xlam_local.models import Store, pull
+from xlam_local.models import Store
+from xlam_local.models.pull_model import pull
 top, start = Path(sys.argv[1]), None
 for step in pull(sys.argv[2], Store(top / "hub", top / "data", top / "config")):
     start = start or time.perf_counter()
@@ -51,65 +52,65 @@ print(json.dumps({"seconds": seconds, "cpu": cpu, "memory": usage.ru_maxrss >> 1
 """
 
 
-def ours(endpoint: str, folder: Path) -> dict[str, float]:
-    """One fetch into an empty store."""
+def run_xlam_local(endpoint: str, folder: Path) -> dict[str, float]:
+    """Download once into an empty store; return the seconds, CPU seconds and MiB of memory."""
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_TELEMETRY": "1"}
     command = [sys.executable, "-c", PULL, str(folder), f"hf:{REPO}:{FILE}"]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     shutil.rmtree(folder)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
-def curl(endpoint: str, folder: Path) -> tuple[float, float]:
-    """The same bytes by curl, in seconds; and checked by sha256sum after that."""
+def run_curl(endpoint: str, folder: Path) -> tuple[float, float]:
+    """Return the seconds of curl, and of curl followed by sha256sum."""
     folder.mkdir()
     start = time.perf_counter()
     path = str(folder / FILE)
     subprocess.run(["curl", "-sSf", "-o", path, f"{endpoint}/bytes/{REPO}/{FILE}"], check=True)
-    seconds = time.perf_counter() - start
+    downloaded = time.perf_counter() - start
     subprocess.run(["sha256sum", path], check=True, stdout=subprocess.DEVNULL)
-    checked = time.perf_counter() - start
+    verified = time.perf_counter() - start
     shutil.rmtree(folder)
-    return seconds, checked
+    return downloaded, verified
 
 
-def measured(endpoint: str, folder: Path, rounds: int) -> dict[str, Any]:
-    """Both in turns; the medians and what lies between them."""
-    mine: list[dict[str, float]] = []
-    its: list[float] = []
-    checked: list[float] = []
+def measure(endpoint: str, folder: Path, rounds: int) -> dict[str, Any]:
+    """Run both in turns and return the statistics; `speedup` is curl's time over ours."""
+    ours: list[dict[str, float]] = []
+    curl: list[float] = []
+    curl_and_sha256sum: list[float] = []
     for _ in range(rounds):
-        for column, value in zip((its, checked), curl(endpoint, folder / "curl"), strict=True):
-            column.append(value)
-        mine.append(ours(endpoint, folder / "ours"))
-    seconds = [each["seconds"] for each in mine]
+        downloaded, verified = run_curl(endpoint, folder / "curl")
+        curl.append(downloaded)
+        curl_and_sha256sum.append(verified)
+        ours.append(run_xlam_local(endpoint, folder / "ours"))
+    seconds = [result["seconds"] for result in ours]
+    median = statistics.median(seconds)
     return {
-        "curl_seconds": figures(its),
-        "curl_and_sha256sum_seconds": figures(checked),
-        "our_seconds": figures(seconds),
-        "our_cpu_seconds": figures([each["cpu"] for each in mine]),
-        "our_memory_mb": max(each["memory"] for each in mine),
-        "times_curl": round(statistics.median(its) / statistics.median(seconds), 2),
-        "times_curl_and_sha256sum": round(
-            statistics.median(checked) / statistics.median(seconds), 2
-        ),
-        "times_curl_at_best": round(min(its) / min(seconds), 2),
+        "curl_s": statistics_of(curl),
+        "curl_and_sha256sum_s": statistics_of(curl_and_sha256sum),
+        "xlam_local_s": statistics_of(seconds),
+        "xlam_local_cpu_s": statistics_of([result["cpu"] for result in ours]),
+        "xlam_local_memory_mib": max(result["memory"] for result in ours),
+        "speedup_over_curl": round(statistics.median(curl) / median, 2),
+        "speedup_over_curl_and_sha256sum": round(statistics.median(curl_and_sha256sum) / median, 2),
+        "speedup_over_curl_best": round(min(curl) / min(seconds), 2),
         "cores": os.cpu_count(),
     }
 
 
-def figures(seconds: list[float]) -> dict[str, float]:
-    """Median and extremes."""
-    values = {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}
-    return {key: round(value, 2) for key, value in values.items()}
+def statistics_of(values: list[float]) -> dict[str, float]:
+    """Return the median, minimum and maximum."""
+    found = {"median": statistics.median(values), "minimum": min(values), "maximum": max(values)}
+    return {key: round(value, 2) for key, value in found.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.throughput")
-    parser.add_argument("--size", type=int, default=1000, help="of the file, in MB")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.download_throughput")
+    parser.add_argument("--size", type=int, default=1000, help="size of the file in MB")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where the files are written")
+    parser.add_argument("--folder", type=Path, help="folder for the files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         folder = Path(temporary)
@@ -118,7 +119,7 @@ def main() -> None:
         with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as server:
             assert server.stdout is not None
             endpoint = server.stdout.readline().strip()
-            print(json.dumps(measured(endpoint, folder, options.rounds), indent=2))
+            print(json.dumps(measure(endpoint, folder, options.rounds), indent=2))
             server.kill()
 
 

@@ -1,8 +1,8 @@
-"""Random walks through grammars: what they write is valid, and both executors allow the same.
+"""Random walks through grammars: what they write is valid, and both backends allow the same.
 
-usage: python -m tests.walks FILE.jsonl[.gz] [--compare] [--vocabulary qwen2|llama-bpe]
-                             [--first N] [--schemas N] [--strings N] [--steps N] [--patience N]
-                             [--seed N]
+usage: python -m tests.benchmarks.random_walks FILE.jsonl[.gz] [--compare]
+           [--vocabulary qwen2|llama-bpe] [--first N] [--schemas N] [--strings N] [--steps N]
+           [--patience N] [--seed N]
 
 Each schema is a tool's, and each text one call. Tokens are drawn at random out of those that
 llguidance allows, with a liking for those that bring a value to its end. Each text that ends is
@@ -28,10 +28,16 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance import lines, name
-from tests.executors import Guidance, Mask, Refusal, Sampler, vocabulary
-from xlam_local.grammar import for_turn
-from xlam_local.schema import problems
+from tests.benchmarks.conformance import lines, name
+from tests.fakes.grammar_backends import (
+    GrammarRejected,
+    LlamaCppGrammar,
+    LLGuidanceGrammar,
+    Mask,
+    vocabulary,
+)
+from xlam_local.grammar import compile_tools
+from xlam_local.schema import validate
 from xlam_local.types import Tool
 
 INSIDE = (rb'"[}\]]+', b'"')
@@ -89,7 +95,10 @@ def readable(piece: bytes) -> bool:
 
 
 def walk(
-    running: Guidance, rng: random.Random, options: argparse.Namespace, beside: Sampler | None
+    running: LLGuidanceGrammar,
+    rng: random.Random,
+    options: argparse.Namespace,
+    beside: LlamaCppGrammar | None,
 ) -> Iterator[str | int]:
     """The tokens of one random text; a word where the walk ends badly."""
     running.reset()
@@ -102,10 +111,10 @@ def walk(
         if running.error():
             yield f"error {running.error()[:80]}"
             return
-        ended = running.ended()
+        ended = running.is_accepting()
         if beside is not None:
             other = beside.mask() & known
-            if (other != mask).any() or ended != beside.ended():
+            if (other != mask).any() or ended != beside.is_accepting():
                 tokens = np.flatnonzero(other != mask)[:3]
                 pieces = [vocabulary(vocabulary_name).piece(int(t)) for t in tokens]
                 yield f"differ at step {step}: {pieces}, ends {ended}"
@@ -119,7 +128,7 @@ def walk(
         chosen = text.liked(mask, vocabulary_name) if hurried else mask
         token = int(generator.choice(np.flatnonzero(chosen)))
         text.add(vocabulary(vocabulary_name).piece(token))
-        if not running.take(token) or (beside is not None and not beside.take(token)):
+        if not running.accept(token) or (beside is not None and not beside.accept(token)):
             yield "not taken"
             return
         yield token
@@ -133,28 +142,28 @@ def verdict(tokens: list[int], vocabulary_name: str, schema: Any) -> str:
         value = json.loads(text)[0]["arguments"]
     except (ValueError, LookupError) as error:
         return f"no JSON: {error}: {text!r}"
-    wrong = problems(value, schema)
+    wrong = validate(value, schema)
     return f"invalid: {wrong[0]}: {text!r}" if wrong else "valid"
 
 
 def walked(line: dict[str, Any], options: argparse.Namespace, count: int) -> Iterator[str]:
     """The verdicts on some random texts of one schema."""
-    offer = for_turn([Tool("f", "", line["schema"])], "f", parallel=False)
+    offer = compile_tools([Tool("f", "", line["schema"])], "f", parallel=False)
     if not offer.tools:
         yield "refused"
         return
     grammar = offer.grammar
     try:
-        running = Guidance(grammar, options.vocabulary, forcing=not options.compare)
-    except Refusal as error:
+        running = LLGuidanceGrammar(grammar, options.vocabulary, forcing=not options.compare)
+    except GrammarRejected as error:
         yield f"not loaded: {error}"
         return
-    exact = all(entry.status == "exact" for entry in offer.report)
+    exact = all(entry.status != "checked" for entry in offer.report)
     rng = random.Random(f"{options.seed} {name(line)}")
     for _ in range(count):
         try:
-            beside = Sampler(grammar, options.vocabulary) if options.compare else None
-        except Refusal as error:
+            beside = LlamaCppGrammar(grammar, options.vocabulary) if options.compare else None
+        except GrammarRejected as error:
             yield f"not loaded: {error}"
             return
         tokens = list(walk(running, rng, options, beside))
@@ -188,7 +197,7 @@ BAD = ("differ", "invalid", "no", "stuck", "not", "error")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.walks")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.random_walks")
     parser.add_argument("file", type=Path)
     parser.add_argument("--compare", action="store_true", help="ask llama.cpp at each step")
     parser.add_argument("--vocabulary", choices=["qwen2", "llama-bpe"], default="qwen2")

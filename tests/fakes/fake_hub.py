@@ -1,4 +1,4 @@
-"""A Hub on this machine: file lists, metadata, redirects to a store of bytes, and faults."""
+"""A Hugging Face Hub on this computer: file lists, metadata, downloads with ranges, and faults."""
 
 from __future__ import annotations
 
@@ -16,92 +16,103 @@ from pathlib import Path
 from aiohttp import web
 
 COMMIT = "c0ffee" + "0" * 34
-PIECE = 256 << 10
+CHUNK_BYTES = 256 << 10
+SENDFILE_BYTES = 512 << 20
+"""Larger files are sent by the kernel, for benchmarks."""
 
 
 @dataclass
-class Repo:
+class FakeRepo:
+    """A repository; the metadata is true unless `hashes` or `sizes` say otherwise."""
+
     files: dict[str, Path] = field(default_factory=dict)
     commit: str = COMMIT
     token: str | None = None
     gated: bool = False
     hashes: dict[str, str] = field(default_factory=dict)
-    """What the metadata claims, where that is not the truth."""
     sizes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
-class Served:
-    """One request for bytes: where it began, and how many were handed out."""
+class RangeRequest:
+    """A request for the bytes of a file."""
 
+    repo: str
     start: int
+    authorization: str | None
     sent: int = 0
-    authorization: str | None = None
+    """Bytes sent so far."""
 
 
-Fault = Callable[["Hub", web.Request, Path, int], Awaitable[web.StreamResponse]]
+Fault = Callable[["FakeHub", web.Request, Path, int], Awaitable[web.StreamResponse]]
+"""Answers a request for the bytes of a file from an offset."""
 
 
-class Hub:
-    """Speaks as much of the Hub's language as a client that fetches GGUF files needs."""
+class FakeHub:
+    """The parts of the Hub's API that downloads of GGUF files need."""
 
     def __init__(self) -> None:
-        self.repos: dict[str, Repo] = {}
+        self.repos: dict[str, FakeRepo] = {}
         self.faults: deque[Fault] = deque()
-        """What goes wrong with the next requests for bytes, one each."""
+        """The answers to the next requests for bytes, one for each."""
         self.always: Fault | None = None
+        """The answer to every other request for bytes."""
         self.answers: deque[web.Response] = deque()
-        """What the next questions are answered with, instead of the truth."""
-        self.served: list[Served] = []
-        self.asked: list[str] = []
+        """The answers to the next requests for metadata."""
+        self.range_requests: list[RangeRequest] = []
+        self.api_paths: list[str] = []
+        """The paths of the requests for metadata."""
         self.endpoint = ""
         self.rate: float | None = None
-        """Bytes a second, when the line is slow."""
-        self.store = ""
-        """The host that the bytes come from: another than the metadata's, as on the real Hub."""
-        self.hashed: dict[tuple[Path, float, int], str] = {}
+        """Bytes per second of each response; None is as fast as possible."""
+        self.storage = ""
+        """The origin of the bytes. As on the real Hub, it is not that of the metadata."""
+        self._hashes: dict[tuple[Path, float, int], str] = {}
 
     def add(self, repo: str, path: Path, name: str | None = None) -> str:
-        """Put a file into a repository; its SHA-256."""
-        self.repos.setdefault(repo, Repo()).files[name or path.name] = path
+        """Add a file to a repository; return its SHA-256."""
+        self.repos.setdefault(repo, FakeRepo()).files[name or path.name] = path
         return self.sha256(path)
 
     def sha256(self, path: Path) -> str:
+        """Return the SHA-256 of a file."""
         stat = path.stat()
         key = (path, stat.st_mtime, stat.st_size)
-        if key not in self.hashed:
+        if key not in self._hashes:
             with path.open("rb") as file:
-                self.hashed[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        return self.hashed[key]
+                self._hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._hashes[key]
 
     def app(self) -> web.Application:
+        """Return the routes."""
         app = web.Application()
-        app.router.add_get("/api/models/{owner}/{name}/revision/{revision}", self.info)
-        app.router.add_route("*", "/{owner}/{name}/resolve/{revision}/{file:.+}", self.resolve)
-        app.router.add_get("/bytes/{owner}/{name}/{file:.+}", self.bytes)
+        app.router.add_get("/api/models/{owner}/{name}/revision/{revision}", self.list_files)
+        app.router.add_route("*", "/{owner}/{name}/resolve/{revision}/{file:.+}", self.metadata)
+        app.router.add_get("/bytes/{owner}/{name}/{file:.+}", self.content)
         return app
 
-    def found(self, request: web.Request) -> tuple[Repo, str] | web.Response:
-        """The repository that is asked for, in whatever case, or why not."""
-        self.asked.append(request.path)
+    def find_repo(self, request: web.Request) -> tuple[FakeRepo, str] | web.Response:
+        """Return the requested repository and its name in the original case, or an error."""
+        self.api_paths.append(request.path)
         if self.answers:
             return self.answers.popleft()
-        wanted = f"{request.match_info['owner']}/{request.match_info['name']}"
+        requested = f"{request.match_info['owner']}/{request.match_info['name']}"
         names = {name.casefold(): name for name in self.repos}
-        repo = self.repos.get(names.get(wanted.casefold(), ""))
+        repo = self.repos.get(names.get(requested.casefold(), ""))
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if repo is None or (repo.token and not repo.gated and not token):
-            return refused(401, "RepoNotFound", "Repository not found")
+            return error_response(401, "RepoNotFound", "Repository not found")
         if token and repo.token and token != repo.token:
-            return refused(401, "", "Invalid credentials in Authorization header")
+            return error_response(401, "", "Invalid credentials in Authorization header")
         if repo.gated and token != repo.token and "/resolve/" in request.path:
-            return refused(401, "GatedRepo", f"Access to model {wanted} is restricted.")
+            return error_response(401, "GatedRepo", f"Access to model {requested} is restricted.")
         if request.match_info["revision"] not in ("main", repo.commit):
-            return refused(404, "RevisionNotFound", "Invalid rev id")
-        return repo, names[wanted.casefold()]
+            return error_response(404, "RevisionNotFound", "Invalid rev id")
+        return repo, names[requested.casefold()]
 
-    async def info(self, request: web.Request) -> web.Response:
-        found = self.found(request)
+    async def list_files(self, request: web.Request) -> web.Response:
+        """Answer with the files of a repository."""
+        found = self.find_repo(request)
         if isinstance(found, web.Response):
             return found
         repo, name = found
@@ -112,44 +123,58 @@ class Hub:
             siblings.append({"rfilename": file, "size": size, "blobId": sha[:40], "lfs": lfs})
         return web.json_response({"id": name, "sha": repo.commit, "siblings": siblings})
 
-    async def resolve(self, request: web.Request) -> web.Response:
-        found = self.found(request)
+    async def metadata(self, request: web.Request) -> web.Response:
+        """Answer with the metadata of a file, and redirect to its bytes."""
+        found = self.find_repo(request)
         if isinstance(found, web.Response):
             return found
         repo, name = found
         file = request.match_info["file"]
         if file not in repo.files:
-            return refused(404, "EntryNotFound", "Entry not found")
+            return error_response(404, "EntryNotFound", "Entry not found")
         path = repo.files[file]
         headers = {
             "X-Repo-Commit": repo.commit,
             "X-Linked-Etag": f'"{repo.hashes.get(file, self.sha256(path))}"',
             "X-Linked-Size": str(repo.sizes.get(file, path.stat().st_size)),
             "ETag": '"something-else"',
-            "Location": f"{self.store}/bytes/{name}/{file}",
+            "Location": f"{self.storage}/bytes/{name}/{file}",
         }
         return web.Response(status=302, headers=headers)
 
-    async def bytes(self, request: web.Request) -> web.StreamResponse:
-        repo = self.repos[f"{request.match_info['owner']}/{request.match_info['name']}"]
-        path = repo.files[request.match_info["file"]]
+    async def content(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the bytes of a file, or with the next fault."""
+        repo = f"{request.match_info['owner']}/{request.match_info['name']}"
+        path = self.repos[repo].files[request.match_info["file"]]
         start = int(request.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
-        self.served.append(Served(start, 0, request.headers.get("Authorization")))
+        authorization = request.headers.get("Authorization")
+        self.range_requests.append(RangeRequest(repo, start, authorization))
         fault = self.faults.popleft() if self.faults else self.always
         if fault is not None:
             return await fault(self, request, path, start)
-        if self.rate is None and path.stat().st_size > 512 << 20:
+        if self.rate is None and path.stat().st_size > SENDFILE_BYTES:
             return web.FileResponse(path)
         return await send(self, request, path, start)
 
 
-def refused(status: int, code: str, message: str) -> web.Response:
+def error_response(status: int, code: str, message: str) -> web.Response:
+    """Return an error in the Hub's form."""
     headers = {"X-Error-Code": code, "X-Error-Message": message}
     return web.json_response({"error": message}, status=status, headers=headers)
 
 
+def range_response(path: Path, start: int) -> web.StreamResponse:
+    """Return a response for the bytes of a file from `start`, without a body yet."""
+    size = path.stat().st_size
+    response = web.StreamResponse(status=206 if start else 200)
+    response.content_length = size - start
+    if start:
+        response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+    return response
+
+
 async def send(
-    hub: Hub,
+    hub: FakeHub,
     request: web.Request,
     path: Path,
     start: int,
@@ -158,68 +183,70 @@ async def send(
     length: int | None = None,
     total: int | None = None,
 ) -> web.StreamResponse:
-    """The bytes from `start` on, perhaps not to the end, or under a length that is a lie."""
+    """Send the bytes from `start`; then close the connection if `stop` is given.
+
+    `length` and `total` are wrong values for Content-Length and the total in Content-Range.
+    """
     size = path.stat().st_size
-    response = web.StreamResponse(status=206 if start else 200)
-    response.content_length = size - start if length is None else length
-    if start:
-        response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{total or size}"
+    response = range_response(path, start)
+    if length is not None:
+        response.content_length = length
+    if start and total is not None:
+        response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{total}"
     await response.prepare(request)
     if hub.rate and request.transport is not None:
-        # What waits in the server's own buffers was sent to nobody.
-        line = request.transport.get_extra_info("socket")
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
-    served = hub.served[-1]
+        # A large socket buffer would hold bytes that count as sent.
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK_BYTES)
+    range_request = hub.range_requests[-1]
     with path.open("rb") as file:
         file.seek(start)
         left = (size if stop is None else stop) - start
-        while left > 0 and (piece := file.read(min(PIECE, left))):
-            await response.write(piece)
-            served.sent += len(piece)
-            left -= len(piece)
+        while left > 0 and (chunk := file.read(min(CHUNK_BYTES, left))):
+            await response.write(chunk)
+            range_request.sent += len(chunk)
+            left -= len(chunk)
             if hub.rate:
-                await asyncio.sleep(len(piece) / hub.rate)
+                await asyncio.sleep(len(chunk) / hub.rate)
     if stop is not None and request.transport is not None:
         request.transport.close()
     return response
 
 
-def cut(after: int) -> Fault:
-    """The line goes dead after so many bytes."""
+def cut_after(count: int) -> Fault:
+    """Close the connection after `count` bytes."""
 
-    async def fault(hub: Hub, request: web.Request, path: Path, start: int) -> web.StreamResponse:
-        stop = min(start + after, path.stat().st_size)
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
+        stop = min(start + count, path.stat().st_size)
         return await send(hub, request, path, start, stop=stop)
 
     return fault
 
 
-def stalled(after: int, seconds: float) -> Fault:
-    """The line stays open, and nothing comes any more."""
+def stall_after(count: int, seconds: float) -> Fault:
+    """Send nothing more after `count` bytes, but leave the connection open."""
 
-    async def fault(hub: Hub, request: web.Request, path: Path, start: int) -> web.StreamResponse:
-        size = path.stat().st_size
-        response = web.StreamResponse(status=206 if start else 200)
-        response.content_length = size - start
-        if start:
-            response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
+        response = range_response(path, start)
         await response.prepare(request)
-        await response.write(path.read_bytes()[start : start + after])
+        await response.write(path.read_bytes()[start : start + count])
         await asyncio.sleep(seconds)
         return response
 
     return fault
 
 
-def dripping(seconds: float) -> Fault:
-    """A byte now and then."""
+def drip(seconds: float) -> Fault:
+    """Send 100 bytes per second."""
 
-    async def fault(hub: Hub, request: web.Request, path: Path, start: int) -> web.StreamResponse:
-        response = web.StreamResponse(status=206 if start else 200)
-        size = path.stat().st_size
-        response.content_length = size - start
-        if start:
-            response.headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
+        response = range_response(path, start)
         await response.prepare(request)
         data, end = path.read_bytes(), asyncio.get_event_loop().time() + seconds
         while asyncio.get_event_loop().time() < end:
@@ -231,29 +258,46 @@ def dripping(seconds: float) -> Fault:
     return fault
 
 
-def answering(status: int, **headers: str) -> Fault:
-    """No bytes, a status."""
+def respond(status: int, **headers: str) -> Fault:
+    """Answer with a status and no bytes. Underscores in header names stand for dashes."""
 
-    async def fault(hub: Hub, request: web.Request, path: Path, start: int) -> web.StreamResponse:
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(status=status, headers=named)
 
     return fault
 
 
-def from_zero() -> Fault:
-    """A server that knows no ranges."""
+def ignore_range() -> Fault:
+    """Send the whole file, as a server does that does not support ranges."""
 
-    async def fault(hub: Hub, request: web.Request, path: Path, start: int) -> web.StreamResponse:
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
         return await send(hub, request, path, 0)
 
     return fault
 
 
-def lying(length: int, total: int | None = None) -> Fault:
-    """A length that is not the file's."""
+def redirect_to_self() -> Fault:
+    """Redirect to the same URL."""
 
-    async def fault(hub: Hub, request: web.Request, path: Path, start: int) -> web.StreamResponse:
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": str(request.url)})
+
+    return fault
+
+
+def wrong_length(length: int, total: int | None = None) -> Fault:
+    """Send a wrong Content-Length, and a wrong total in Content-Range."""
+
+    async def fault(
+        hub: FakeHub, request: web.Request, path: Path, start: int
+    ) -> web.StreamResponse:
         size = path.stat().st_size
         stop = min(size, start + length) if length < size - start else None
         return await send(hub, request, path, start, length=length, total=total, stop=stop)
@@ -261,18 +305,18 @@ def lying(length: int, total: int | None = None) -> Fault:
     return fault
 
 
-def other(path: Path, after: int | None = None) -> Fault:
-    """Bytes of another file."""
+def send_other(path: Path) -> Fault:
+    """Send the bytes of another file."""
 
-    async def fault(hub: Hub, request: web.Request, _: Path, start: int) -> web.StreamResponse:
-        return await send(hub, request, path, start, stop=start + after if after else None)
+    async def fault(hub: FakeHub, request: web.Request, _: Path, start: int) -> web.StreamResponse:
+        return await send(hub, request, path, start)
 
     return fault
 
 
 @contextmanager
-def running(hub: Hub, tls: ssl.SSLContext | None = None) -> Iterator[Hub]:
-    """Serve from a thread of its own until the end."""
+def running(hub: FakeHub, tls: ssl.SSLContext | None = None) -> Iterator[FakeHub]:
+    """Serve a hub from a thread until the end of the block."""
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(hub.app(), access_log=None, shutdown_timeout=0.1)
 
@@ -282,7 +326,7 @@ def running(hub: Hub, tls: ssl.SSLContext | None = None) -> Iterator[Hub]:
         await site.start()
         host, port = runner.addresses[0][:2]
         hub.endpoint = f"{'https' if tls else 'http'}://{host}:{port}"
-        hub.store = hub.endpoint.replace("127.0.0.1", "localhost")
+        hub.storage = hub.endpoint.replace("127.0.0.1", "localhost")
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A user who is asked, for tests of what runs."""
+"""A user who answers approval requests."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from xlam_local.consent import Consent
+from tests.fakes.fake_engine import Scripted
+from xlam_local.permissions.approver import Approver
 from xlam_local.session import Session
-from xlam_local.types import Decision, Question, Result, Tool
-
-from .scripted import Scripted
+from xlam_local.types import ApprovalRequest, Decision, Tool, ToolResult
 
 
-class User:
-    """Answers what it is asked, and keeps the questions."""
+class FakeUser:
+    """Gives scripted answers to approval requests, and keeps the requests."""
 
     def __init__(self, *answers: Decision) -> None:
         self.answers = list(answers)
-        self.asked: list[Question] = []
+        self.requests: list[ApprovalRequest] = []
 
-    def __call__(self, question: Question) -> Decision:
-        self.asked.append(question)
+    def __call__(self, request: ApprovalRequest) -> Decision:
+        self.requests.append(request)
         return self.answers.pop(0)
 
 
-def said(name: str, **arguments: Any) -> list[str]:
-    """What a model writes that calls a tool."""
+def scripted_call(name: str, **arguments: Any) -> list[str]:
+    """Return a scripted reply that calls a tool."""
     return [json.dumps([{"name": name, "arguments": arguments}])]
 
 
-def play(consent: Consent, user: User, *calls: list[str], tools: Sequence[Tool]) -> list[Result]:
-    """What comes of calls in a session."""
-    session = Session(Scripted(*calls, ["Done."]), tools, user)
-    session.consent = consent
+def call_results(
+    approver: Approver, user: FakeUser, *calls: list[str], tools: Sequence[Tool]
+) -> list[ToolResult]:
+    """Return the results of the calls that a model makes in a session."""
+    session = Session(Scripted(*calls, ["Done."]), tools, user, approver=approver)
     session.ask("Go.")
-    return [message for message in session.messages if isinstance(message, Result)]
+    return [message for message in session.messages if isinstance(message, ToolResult)]

@@ -1,4 +1,4 @@
-"""The two programs that run a grammar, over a real vocabulary without weights."""
+"""llguidance and llama.cpp's grammar sampler, over real vocabularies without weights."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.llamacpp import lltokenizer_from_vocab
 
+from tests.fakes.resources import fetch
 from xlam_local import gbnf
-from xlam_local.engine.constraint import LIMITS
+from xlam_local.engine.constraint import PARSER_LIMITS, TOKEN_DATA
 
-FOLDER = Path.home() / ".cache" / "xlam-local-tests"
-VOCABULARIES = ("qwen2", "llama-bpe")
+RESOURCES = {"qwen2": "vocab-qwen2", "llama-bpe": "vocab-llama3"}
+VOCABULARIES = tuple(RESOURCES)
 
 Mask = npt.NDArray[np.bool_]
+"""Shape (vocab_size,): which tokens a grammar allows next."""
 
 
-class Vocabulary:
-    """A tokenizer of llama.cpp's, with what each token writes."""
+class LlamaVocabulary:
+    """A vocabulary loaded by llama.cpp."""
 
     def __init__(self, path: Path) -> None:
         @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
-        def silent(level: int, text: bytes, data: object) -> None:
+        def discard(level: int, text: bytes, data: object) -> None:
             pass
 
-        llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
-        self._silent = silent
+        llama_cpp.llama_log_set(discard, ctypes.c_void_p(0))
+        self._discard = discard
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = True
         self.model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
@@ -43,7 +45,7 @@ class Vocabulary:
 
     @property
     def special(self) -> Mask:
-        """The tokens that are no text: control tokens, unused and user-defined ones."""
+        """The tokens that are not text: control tokens, unused and user-defined ones."""
         kinds = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
         kinds |= llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN | llama_cpp.LLAMA_TOKEN_ATTR_UNUSED
         return np.array(
@@ -55,64 +57,68 @@ class Vocabulary:
         )
 
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, none of them special."""
-        raw = text.encode()
-        found = (llama_cpp.llama_token * (len(raw) + 8))()
-        count = llama_cpp.llama_tokenize(self.vocab, raw, len(raw), found, len(found), False, False)
-        return list(found[:count])
+        """Return the tokens of a text, without special ones."""
+        data = text.encode()
+        tokens = (llama_cpp.llama_token * (len(data) + 8))()
+        count = llama_cpp.llama_tokenize(
+            self.vocab, data, len(data), tokens, len(tokens), False, False
+        )
+        return list(tokens[:count])
 
     def piece(self, token: int) -> bytes:
-        """What a token writes."""
+        """Return the bytes of a token."""
         buffer = ctypes.create_string_buffer(1024)
         size = llama_cpp.llama_token_to_piece(self.vocab, token, buffer, 1024, 0, False)
         return buffer.raw[: max(size, 0)]
 
 
 @lru_cache(maxsize=2)
-def vocabulary(name: str = "qwen2") -> Vocabulary:
-    return Vocabulary(FOLDER / f"ggml-vocab-{name}.gguf")
+def vocabulary(name: str = "qwen2") -> LlamaVocabulary:
+    return LlamaVocabulary(fetch(RESOURCES[name]))
 
 
 @lru_cache(maxsize=2)
 def tokenizer(name: str = "qwen2") -> LLTokenizer:
     with warnings.catch_warnings():
-        # llguidance uses a name of llama-cpp-python's that is going away.
+        # llguidance uses a deprecated function of llama-cpp-python.
         warnings.simplefilter("ignore", DeprecationWarning)
         return lltokenizer_from_vocab(vocabulary(name).vocab)
 
 
-class Refusal(Exception):
-    """An executor cannot load a grammar."""
+class GrammarRejected(Exception):
+    """A backend cannot load a grammar."""
 
 
-class Executor(Protocol):
-    """A grammar that takes tokens."""
+class LoadedGrammar(Protocol):
+    """The state of a grammar after some tokens."""
 
-    def take(self, token: int) -> bool: ...
-    def ended(self) -> bool: ...
+    def accept(self, token: int) -> bool: ...
+    def is_accepting(self) -> bool: ...
     def mask(self) -> Mask: ...
 
 
-class Guidance:
-    """A grammar in llguidance."""
+class LLGuidanceGrammar:
+    """A grammar in llguidance.
+
+    With `forcing`, only the tokenizer's choice is allowed where the grammar forces the text.
+    """
 
     def __init__(self, grammar: gbnf.Grammar, name: str = "qwen2", forcing: bool = True) -> None:
-        # When text is forced, llguidance allows only the token that its tokenizer would choose.
         option = "" if forcing else '%llguidance {"no_forcing": true}\n'
-        text = LLMatcher.grammar_from_lark(option + gbnf.lark(grammar))
-        self.matcher: Any = LLMatcher(tokenizer(name), text, log_level=0, limits=LIMITS)
+        text = LLMatcher.grammar_from_lark(option + gbnf.to_lark(grammar))
+        self.matcher: Any = LLMatcher(tokenizer(name), text, log_level=0, limits=PARSER_LIMITS)
         self.size = vocabulary(name).size
         self.start: Any = self.matcher.deep_copy()
         if self.matcher.is_error():
-            raise Refusal(self.matcher.get_error())
+            raise GrammarRejected(self.matcher.get_error())
 
     def reset(self) -> None:
         self.matcher = self.start.deep_copy()
 
-    def take(self, token: int) -> bool:
+    def accept(self, token: int) -> bool:
         return bool(self.matcher.try_consume_tokens([token]) == 1)
 
-    def ended(self) -> bool:
+    def is_accepting(self) -> bool:
         return bool(self.matcher.is_accepting())
 
     def mask(self) -> Mask:
@@ -124,51 +130,52 @@ class Guidance:
         return str(self.matcher.get_error()) if self.matcher.is_error() else ""
 
 
-class Sampler:
-    """A grammar in llama.cpp's own sampler."""
+class LlamaCppGrammar:
+    """A grammar in llama.cpp's sampler."""
 
-    def __init__(self, grammar: gbnf.Grammar, name: str = "qwen2") -> None:
-        self.handle: Any = None
+    def __init__(self, grammar: gbnf.Grammar | str, name: str = "qwen2") -> None:
+        self.sampler: Any = None
         self.name = name
-        self.text = gbnf.text(grammar).encode()
+        text = grammar if isinstance(grammar, str) else gbnf.to_gbnf(grammar)
+        self.text = text.encode()
         self.reset()
 
     def reset(self) -> None:
         self.close()
-        self.handle = llama_cpp.llama_sampler_init_grammar(
+        self.sampler = llama_cpp.llama_sampler_init_grammar(
             vocabulary(self.name).vocab, self.text, b"root"
         )
-        if not self.handle:
-            raise Refusal("llama.cpp cannot load the grammar")
+        if not self.sampler:
+            raise GrammarRejected("llama.cpp cannot load the grammar")
 
     def close(self) -> None:
-        if self.handle:
-            llama_cpp.llama_sampler_free(self.handle)
-            self.handle = None
+        if self.sampler:
+            llama_cpp.llama_sampler_free(self.sampler)
+            self.sampler = None
 
     def __del__(self) -> None:
         self.close()
 
     def allowed(self, tokens: Sequence[int]) -> Mask:
-        """Which of these tokens may come next."""
-        data = np.zeros(len(tokens), dtype=DATA)
+        """Return which of these tokens may come next."""
+        data = np.zeros(len(tokens), dtype=TOKEN_DATA)
         data["id"] = tokens
         array = llama_cpp.llama_token_data_array()
         array.data = data.ctypes.data_as(llama_cpp.llama_token_data_p)
         array.size = len(tokens)
         array.selected = -1
         array.sorted = False
-        llama_cpp.llama_sampler_apply(self.handle, ctypes.byref(array))
+        llama_cpp.llama_sampler_apply(self.sampler, ctypes.byref(array))
         finite: Mask = np.isfinite(data["logit"])
         return finite
 
-    def take(self, token: int) -> bool:
+    def accept(self, token: int) -> bool:
         if not self.allowed([token])[0]:
             return False
-        llama_cpp.llama_sampler_accept(self.handle, token)
+        llama_cpp.llama_sampler_accept(self.sampler, token)
         return True
 
-    def ended(self) -> bool:
+    def is_accepting(self) -> bool:
         return bool(self.allowed([vocabulary(self.name).end])[0])
 
     def mask(self) -> Mask:
@@ -178,14 +185,13 @@ class Sampler:
         return ""
 
 
-DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)], align=True)
-EXECUTORS: dict[str, type[Guidance] | type[Sampler]] = {
-    "llguidance": Guidance,
-    "llama.cpp": Sampler,
+BACKENDS: dict[str, type[LLGuidanceGrammar] | type[LlamaCppGrammar]] = {
+    "llguidance": LLGuidanceGrammar,
+    "llama.cpp": LlamaCppGrammar,
 }
 
 
-def accepts(executor: Guidance | Sampler, tokens: Sequence[int]) -> bool:
-    """Whether the grammar takes these tokens and may end then."""
-    executor.reset()
-    return all(map(executor.take, tokens)) and executor.ended()
+def accepts(grammar: LLGuidanceGrammar | LlamaCppGrammar, tokens: Sequence[int]) -> bool:
+    """Return whether a grammar accepts these tokens as a whole text."""
+    grammar.reset()
+    return all(map(grammar.accept, tokens)) and grammar.is_accepting()

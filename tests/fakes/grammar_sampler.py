@@ -6,13 +6,13 @@ import random
 from collections.abc import Mapping
 
 from xlam_local.gbnf import (
+    DFA,
     Alt,
     And,
-    Automaton,
+    AutomatonNode,
     Chars,
     Grammar,
-    Lit,
-    Machine,
+    Literal,
     Node,
     Not,
     Quoted,
@@ -20,9 +20,9 @@ from xlam_local.gbnf import (
     Repeat,
     Seq,
     Token,
-    automaton,
 )
-from xlam_local.gbnf.spelling import spelled
+from xlam_local.gbnf.json_strings import as_json_text
+from xlam_local.regular.nfa import to_dfa
 
 DEEP = 30
 
@@ -40,7 +40,7 @@ class _Drawn:
 
     def text(self, node: Node, depth: int) -> str:  # noqa: PLR0911
         match node:
-            case Lit(text):
+            case Literal(text):
                 return text
             case Chars(ranges):
                 first, last = self.rng.choice(ranges)
@@ -59,8 +59,8 @@ class _Drawn:
                 return self.text(inner, depth)
             case Quoted(inner):
                 return '"' + self.quoted(inner) + '"'
-            case And() | Not() | Machine():
-                return self.walked(automaton(node))
+            case And() | Not() | AutomatonNode():
+                return self.walked(to_dfa(node))
 
     def chosen(self, choices: tuple[Node, ...], depth: int) -> Node:
         if depth <= DEEP:
@@ -68,10 +68,10 @@ class _Drawn:
         return min(choices, key=lambda choice: _height(choice, self.height))
 
     def quoted(self, inner: Node) -> str:
-        characters = self.walked(automaton(inner))
-        return "".join(self.text(spelled(Chars(((ord(c), ord(c)),))), 0) for c in characters)
+        characters = self.walked(to_dfa(inner))
+        return "".join(self.text(as_json_text(Chars(((ord(c), ord(c)),))), 0) for c in characters)
 
-    def walked(self, machine: Automaton) -> str:
+    def walked(self, machine: DFA) -> str:
         state, text = 0, ""
         while not (state in machine.final and (self.rng.random() < 0.3 or len(text) > 80)):
             steps = list(machine.steps(state))

@@ -1,6 +1,6 @@
 """An MCP server over streamable HTTP, made with the protocol's own library.
 
-python tests/mcp_http.py PORT
+python tests/fakes/http_mcp_server.py PORT
 """
 
 from __future__ import annotations

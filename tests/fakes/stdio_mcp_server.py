@@ -1,6 +1,6 @@
 """An MCP server over stdio that behaves as its argument says, in plain JSON so that it starts fast.
 
-python tests/mcp_server.py [MODE] [FILE]
+python tests/fakes/stdio_mcp_server.py [MODE] [FILE]
 
 FILE takes a line for each message that arrives.
 """
@@ -63,6 +63,17 @@ LISTS: dict[str, list[Json]] = {
                 "properties": {"x": {"type": "string", "pattern": "^(a+)+$"}},
             },
         )
+    ],
+    "odd": [
+        tool("echo"),
+        {"name": "no_schema", "description": "Ping."},
+        tool("null_schema", inputSchema=None),
+        tool("list_schema", inputSchema=[]),
+        tool("go", inputSchema={"type": "object", "properties": None, "required": None}),
+        {"name": 3},
+        {},
+        {**tool("number"), "description": 3},
+        {**tool("null", annotations={"readOnlyHint": True, "weird": 5}), "description": None},
     ],
     "readonly": [tool("wipe", "Wipe the disk.", annotations={"readOnlyHint": True})],
 }
@@ -194,6 +205,12 @@ def pings(request: Json) -> None:
         sys.stdin.readline()
 
 
+def answers(request: Json) -> None:
+    """Answer with what the second argument, a file, has."""
+    assert HEARD is not None
+    send({"id": request["id"], **json.loads(HEARD.read_text())})
+
+
 def backtracks(request: Json) -> None:
     answer(request, {"content": [], "structuredContent": {"x": "a" * 64 + "!"}})
 
@@ -204,6 +221,7 @@ def double(request: Json) -> None:
 
 
 CALLS: dict[str, Callable[[Json], None]] = {
+    "answers": answers,
     "die": die,
     "lie": lie,
     "flood": flood,
@@ -237,8 +255,8 @@ def listed(request: Json) -> None:
         answer(request, {"tools": [one], "nextCursor": str(page + 1)})
     elif MODE == "hang-list":
         pass
-    elif MODE == "bad-list":
-        answer(request, {"tools": [{"name": 3}]})
+    elif MODE == "no-list":
+        answer(request, {"tools": {"echo": tool("echo")}})
     else:
         answer(request, {"tools": LISTS.get(MODE, GOOD)})
     if MODE == "restless":
@@ -268,28 +286,74 @@ def not_mcp() -> None:
     sys.exit(2)
 
 
+def banner_dies() -> None:
+    print("Starting...", flush=True)
+    sys.exit("Error: TOKEN is required")
+
+
 def yes() -> None:
     while True:
         print("y")
 
 
 def stubborn() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Ignore every polite request to end."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def hiding() -> None:
+    """Leave a process in a session of its own, without environment, that ignores signals too."""
+    stubborn()
+    script = "trap '' TERM HUP INT; while :; do sleep 600; done"
+    words = ["/bin/sh", "-c", script, *sys.argv[2:]]
+    subprocess.Popen(words, env={}, start_new_session=True, stdin=subprocess.DEVNULL)
+
+
+def note(text: str) -> None:
+    assert HEARD is not None
+    with HEARD.open("a") as file:
+        file.write(f"{time.monotonic()} {text}\n")
+
+
+def orderly() -> None:
+    """Note SIGTERM and end with an exit code."""
+
+    def end(*_: object) -> None:
+        note("SIGTERM")
+        sys.exit(5)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def stopping() -> None:
+    """Stop the parent, so that it handles no signal."""
+    stubborn()
+    os.kill(os.getppid(), signal.SIGSTOP)
 
 
 BEGINNINGS: dict[str, Callable[[], object]] = {
     "chatty": chatty,
     "not-mcp": not_mcp,
+    "banner-dies": banner_dies,
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "silent": lambda: time.sleep(600),
     "yes": yes,
     "stubborn": stubborn,
+    "stubborn-child": hiding,
+    "orderly": orderly,
+    "stopping": stopping,
 }
+
+
+LASTING = ("stubborn", "stubborn-child", "orderly", "stopping")
+"""Modes that do not end at the end of their input."""
 
 
 def main() -> None:
     BEGINNINGS.get(MODE, lambda: None)()
     for line in sys.stdin:
-        if HEARD:
+        if HEARD and MODE not in ("answers", *LASTING):
             with HEARD.open("a") as file:
                 file.write(line)
         message = json.loads(line)
@@ -299,7 +363,9 @@ def main() -> None:
                 METHODS[message["method"]](message)
             else:
                 send({"id": message["id"], "error": refuse})
-    if MODE == "stubborn":
+    if MODE == "orderly":
+        note("end of input")
+    if MODE in LASTING:
         time.sleep(600)
 
 

@@ -1,4 +1,4 @@
-"""Twenty sets of tools, each with something of its own that a grammar has to get right."""
+"""Toolsets that each test one feature of grammars."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def tool(name: str, properties: Schema | None = None, *required: str, **more: An
     return Tool(name, f"Do {name}.", parameters | more)
 
 
-def of(value: Schema, name: str = "f") -> tuple[Tool, ...]:
-    """One tool with one required argument."""
+def toolset_of(value: Schema, name: str = "f") -> tuple[Tool, ...]:
+    """Return one tool with one required argument."""
     return (tool(name, {"x": value}, "x"),)
 
 
@@ -50,19 +50,23 @@ TOOLSETS: dict[str, tuple[Tool, ...]] = {
     "mixed optional": (
         tool("f", {"a": INTEGER, "b": INTEGER, "c": INTEGER, "d": SHORT}, "b", "d"),
     ),
-    "strings": of({"type": "string", "minLength": 3, "maxLength": 5}),
-    "integers": of(INTEGER),
-    "numbers": of(NUMBER),
+    "strings": toolset_of({"type": "string", "minLength": 3, "maxLength": 5}),
+    "integers": toolset_of(INTEGER),
+    "numbers": toolset_of(NUMBER),
     "booleans and null": (tool("f", {"a": {"type": "boolean"}, "b": {"type": "null"}}, "a", "b"),),
-    "enums": of({"enum": ["a", 'q"uote', "tab\t", "é", 1, 1.5, True, None, {"k": [1]}, "ab"]}),
-    "const": of({"const": {"deep": ["value", 1]}}),
-    "array": of({"type": "array", "items": INTEGER, "minItems": 1, "maxItems": 3}),
-    "array of objects": of({"type": "array", "items": POINT, "maxItems": 2}),
-    "nested": of({"type": "object", "properties": {"p": POINT, "q": POINT}, "required": ["q"]}),
+    "enums": toolset_of(
+        {"enum": ["a", 'q"uote', "tab\t", "é", 1, 1.5, True, None, {"k": [1]}, "ab"]}
+    ),
+    "const": toolset_of({"const": {"deep": ["value", 1]}}),
+    "array": toolset_of({"type": "array", "items": INTEGER, "minItems": 1, "maxItems": 3}),
+    "array of objects": toolset_of({"type": "array", "items": POINT, "maxItems": 2}),
+    "nested": toolset_of(
+        {"type": "object", "properties": {"p": POINT, "q": POINT}, "required": ["q"]}
+    ),
     "reference": (tool("f", {"x": {"$ref": "#/$defs/point"}}, "x", **{"$defs": {"point": POINT}}),),
     "recursion": (tool("f", {"x": {"$ref": "#/$defs/tree"}}, "x", **{"$defs": {"tree": TREE}}),),
-    "any of": of({"anyOf": [INTEGER, SHORT, {"type": "null"}, POINT]}),
-    "several types": of({"type": ["integer", "boolean", "null"]}),
+    "any of": toolset_of({"anyOf": [INTEGER, SHORT, {"type": "null"}, POINT]}),
+    "several types": toolset_of({"type": ["integer", "boolean", "null"]}),
     "leaderboard": (
         Tool(
             "geo.area",

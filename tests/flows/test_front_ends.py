@@ -1,4 +1,4 @@
-"""Whole flows through each front end, on a real small model."""
+"""Turns through each front end, with a real small model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from xlam_local import Done, Effect, Rules, Session, tool
-from xlam_local.engine.local import Engine
-
-from .test_cli import run, tools_file
+from tests.fakes.command_line import run, write_tools
+from xlam_local import Done, Effect, Session, TurnOptions, tool
+from xlam_local.engine.local_engine import LocalEngine
 
 pytestmark = pytest.mark.model
 
@@ -30,15 +29,15 @@ WEATHER = {
 }
 
 
-def test_words_become_calls(tmp_path: Path, small_path: Path) -> None:
-    tools = tools_file(tmp_path, [WEATHER])
+def test_call_prints_the_calls_as_json(tmp_path: Path, small_path: Path) -> None:
+    tools = write_tools(tmp_path, [WEATHER])
     done = run("call", "How is the weather in Oslo?", "--tools", tools, "-m", str(small_path))
     assert done.returncode == 0
     assert json.loads(done.stdout) == [{"name": "get_weather", "arguments": {"city": "Oslo"}}]
 
 
-def test_a_model_may_rather_answer(tmp_path: Path, small_path: Path) -> None:
-    tools = tools_file(tmp_path, [WEATHER])
+def test_call_prints_an_empty_array_if_the_model_answers(tmp_path: Path, small_path: Path) -> None:
+    tools = write_tools(tmp_path, [WEATHER])
     options = ["--tools", tools, "-m", str(small_path), "--tool-choice", "none"]
     done = run("call", *options, "--max-tokens", "2000", stdin="Say hello.")
     assert done.returncode == 0
@@ -46,60 +45,60 @@ def test_a_model_may_rather_answer(tmp_path: Path, small_path: Path) -> None:
     assert done.stderr.strip()
 
 
-def test_a_question_is_answered_with_a_tool(tmp_path: Path, small_path: Path) -> None:
+def test_ask_answers_with_a_tool(small_path: Path) -> None:
     options = ["-m", str(small_path), "--tool-choice", "convert_units", "--json"]
     done = run("ask", "Convert 100 celsius to fahrenheit.", *options)
     assert done.returncode == 0
-    told = json.loads(done.stdout)
-    roles = [message["role"] for message in told["messages"]]
+    result = json.loads(done.stdout)
+    roles = [message["role"] for message in result["messages"]]
     assert roles == ["user", "assistant", "tool", "assistant"]
-    assert "212 fahrenheit" in told["messages"][2]["content"]
-    assert "212" in told["answer"]
-    assert told["reason"] == "answer"
+    assert "212 fahrenheit" in result["messages"][2]["content"]
+    assert "212" in result["answer"]
+    assert result["finish_reason"] == "stop"
 
 
-def test_events_come_as_lines(small_path: Path) -> None:
+def test_ask_prints_events_as_lines(small_path: Path) -> None:
     options = ["-m", str(small_path), "--no-tools", "--jsonl", "--max-tokens", "4"]
     done = run("ask", "Count.", *options)
     assert done.returncode == 1
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events[-1]["reason"] == "cut"
-    assert "ran out of room" in done.stderr
+    assert events[-1]["finish_reason"] == "length"
+    assert "truncated at the token limit" in done.stderr
 
 
-def test_a_tool_that_writes_is_refused_where_nobody_can_be_asked(
+def test_ask_refuses_a_tool_that_writes_without_a_terminal(
     tmp_path: Path, small_path: Path
 ) -> None:
-    options = ["-m", str(small_path), "--tool-choice", "write_file", "--folder", str(tmp_path)]
+    options = ["-m", str(small_path), "--tool-choice", "write_file", "--cwd", str(tmp_path)]
     done = run("ask", "Write hello to a.txt", *options, "--temperature", "0")
     assert done.returncode in {6, 8}
-    assert "--allow write_file would let it run" in done.stderr
+    assert "To allow it, use --allow write_file" in done.stderr
     assert list(tmp_path.glob("*.txt")) == []
 
 
-def test_a_prompt_longer_than_the_context_is_told(small_path: Path) -> None:
+def test_a_prompt_longer_than_the_context_is_an_error(small_path: Path) -> None:
     done = run("ask", "word " * 300, "-m", str(small_path), "--no-tools", "--context", "256")
     assert done.returncode == 1
     assert "the context holds 256" in done.stderr
 
 
-def test_an_interrupt_is_told_at_once(small_path: Path) -> None:
+def test_an_interrupt_ends_the_command(small_path: Path) -> None:
     command = [sys.executable, "-m", "xlam_local", "ask", "Tell a long story.", "--no-tools"]
     process = subprocess.Popen(
         [*command, "-m", str(small_path), "--jsonl"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {},
+        env=os.environ,
     )
     assert process.stdout is not None
-    while '"delta"' not in process.stdout.readline():
+    while '"text_delta"' not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
-    _, told = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert told.strip().endswith("Interrupted.")
+    assert stderr.strip().endswith("Interrupted.")
     assert time.monotonic() - started < 10
 
 
@@ -109,15 +108,15 @@ def get_weather(city: str) -> str:
     return f"It is sunny in {city}, 21 degrees."
 
 
-def test_a_python_function_is_called_through_the_api(small: Engine) -> None:
-    session = Session(small, [get_weather], rules=Rules(choice="required"))
+def test_a_session_calls_a_python_function(small: LocalEngine) -> None:
+    session = Session(small, [get_weather], options=TurnOptions(tool_choice="required"))
     answer = session.ask("How is the weather in Oslo?")
     assert "sunny" in answer
     assert "Oslo" in answer
 
 
-def test_a_conversation_keeps_what_it_has_read(small: Engine) -> None:
-    session = Session(small, [get_weather], rules=Rules(choice="required"))
+def test_the_next_turn_uses_the_prompt_cache(small: LocalEngine) -> None:
+    session = Session(small, [get_weather], options=TurnOptions(tool_choice="required"))
     session.ask("How is the weather in Oslo?")
     (done,) = (event for event in session.send("And in Rome?") if isinstance(event, Done))
     assert done.usage.cached_tokens > 100

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.mcp_servers import opened, tool
 from xlam_local.errors import ToolError
-from xlam_local.tools.mcp import Servers
-
-from .servers import opened, tool
+from xlam_local.tools.mcp import McpClients
 
 NPX = shutil.which("npx")
 REFERENCE = "@modelcontextprotocol/server-"
@@ -59,13 +58,13 @@ def server(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def call(servers: Servers, name: str, **arguments: Any) -> str:
+def call(servers: McpClients, name: str, **arguments: Any) -> str:
     run = tool(servers, name).run
     assert run is not None
     return str(run(**arguments))
 
 
-def use(servers: Servers, server: str, top: Path) -> None:
+def use(servers: McpClients, server: str, top: Path) -> None:
     """Call a server's tools as a model does."""
     match server:
         case "filesystem":
@@ -96,14 +95,14 @@ def use(servers: Servers, server: str, top: Path) -> None:
 @pytest.mark.slow
 def test_a_reference_server_is_listed_called_and_restarted(tmp_path: Path, server: str) -> None:
     with opened(tmp_path, one=started(tmp_path, server)) as servers:
-        servers.agree("one")
+        servers.trust("one")
         (source,) = servers.sources
         assert LISTED[server] <= {one.name for one in source.tools}
         use(servers, server, tmp_path)
-        first = servers.servers["one"]._pipe
+        first = servers.clients["one"]._process
         servers.restart("one")
         servers.wait(60)
-        assert servers.servers["one"]._pipe is not first
+        assert servers.clients["one"]._process is not first
         assert servers.sources[0].state == "ready"
         use(servers, server, tmp_path)
 
@@ -112,7 +111,7 @@ def test_a_reference_server_is_listed_called_and_restarted(tmp_path: Path, serve
 def test_a_long_call_of_a_reference_server_is_cancelled(tmp_path: Path) -> None:
     needs("everything")
     with opened(tmp_path, one=started(tmp_path, "everything")) as servers:
-        servers.agree("one")
+        servers.trust("one")
         slow, told = tool(servers, "trigger-long-running-operation"), []
 
         def work() -> None:
@@ -125,8 +124,8 @@ def test_a_long_call_of_a_reference_server_is_cancelled(tmp_path: Path) -> None:
         thread = Thread(target=work)
         thread.start()
         time.sleep(1)
-        assert slow.stop is not None
-        slow.stop()
+        assert slow.cancel is not None
+        slow.cancel()
         thread.join(5)
         assert told == ["The call to the server 'one' was cancelled."]
         assert "hi" in call(servers, "echo", message="hi")
@@ -141,5 +140,5 @@ def test_reference_servers_start_together(tmp_path: Path) -> None:
         servers.start()
         servers.wait(90)
         assert {one.name: one.state for one in servers.sources} == dict.fromkeys(
-            LISTED, "not agreed"
+            LISTED, "untrusted"
         )

@@ -1,6 +1,6 @@
 """Schemas that nobody should write: each is offered or refused in a sentence, in bounded time.
 
-FUZZ=5000 pytest tests/test_grammar_fuzz.py   tries so many of each kind.
+FUZZ=5000 pytest tests/hostile/test_grammar_schemas.py   tries so many of each kind.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.samples import sample
+from tests.fakes.grammar_sampler import sample
 from xlam_local.errors import SchemaError
-from xlam_local.gbnf import lark, parse, text
-from xlam_local.grammar import explained, for_turn
-from xlam_local.schema import problems
+from xlam_local.gbnf import parse_gbnf, to_gbnf, to_lark
+from xlam_local.grammar import compile_schema, compile_tools
+from xlam_local.schema import validate
 from xlam_local.schema.dialect import ANNOTATIONS
 from xlam_local.schema.keywords import KEYWORDS
 from xlam_local.types import Tool
@@ -58,17 +59,18 @@ patient = settings(
 )
 
 
+@pytest.mark.slow
 @patient
 @given(st.lists(anything, min_size=1, max_size=3))
 def test_whatever_stands_for_a_schema_takes_no_other_tool_down(odd: list[Any]) -> None:
     tools = [Tool(f"odd {number}", "", schema) for number, schema in enumerate(odd)]
-    offer = for_turn([*tools, GOOD], "required")
+    offer = compile_tools([*tools, GOOD], "required")
     assert GOOD in offer.tools
-    refused = {entry.tool: entry.why for entry in offer.report if entry.status == "refused"}
+    refused = {entry.tool: entry.reason for entry in offer.report if entry.status == "refused"}
     assert {tool.name for tool in tools} - {tool.name for tool in offer.tools} == set(refused)
     assert all(why.endswith(".") for why in refused.values())
-    assert parse(text(offer.grammar)).rules
-    assert lark(offer.grammar)
+    assert parse_gbnf(to_gbnf(offer.grammar)).rules
+    assert to_lark(offer.grammar)
 
 
 @patient
@@ -78,9 +80,9 @@ def test_whatever_stands_for_a_schema_takes_no_other_tool_down(odd: list[Any]) -
 @given(st.dictionaries(names, anything, max_size=6))
 def test_what_is_written_for_an_odd_schema_is_valid_where_all_is_exact(schema: Any) -> None:
     try:
-        grammar, report = explained(schema)
+        grammar, report = compile_schema(schema)
     except SchemaError:
         return
     value = json.loads(sample(grammar, random.Random(1)))
     if all(entry.status == "exact" for entry in report):
-        assert problems(value, schema) == []
+        assert validate(value, schema) == []

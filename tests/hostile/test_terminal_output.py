@@ -1,4 +1,4 @@
-"""Nothing that a model, a tool or a file says commands the terminal."""
+"""No text of a model, a tool or a file reaches the terminal as a control sequence."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
+from tests.fakes.fake_engine import Scripted
+from tests.fakes.tui_helpers import (
+    answer_approval,
+    app_with,
+    approval_shown,
+    run_turn,
+    submit,
+    wait_idle,
+)
+from tests.fakes.turns import ADD_2_3, PARAMETERS
 from xlam_local.history import History
 from xlam_local.tui.app import XlamApp
-from xlam_local.tui.blocks import Block, of_diff, of_markdown, of_text
-from xlam_local.tui.completions import Completions, Offer, files
-from xlam_local.tui.entries import Answered, Card, Noted, Said
-from xlam_local.tui.pen import STYLES, Pen
-from xlam_local.tui.question import Approval
-from xlam_local.types import Effect, Result, Tool, ToolCall
+from xlam_local.tui.rendering.blocks import Block, diff_blocks, markdown_block, text_blocks
+from xlam_local.tui.rendering.entries import AnswerEntry, NoticeEntry, UserEntry
+from xlam_local.tui.rendering.renderer import STYLES, LineRenderer
+from xlam_local.tui.rendering.tool_call_card import ToolCallCard
+from xlam_local.tui.widgets.completions import Completion, Completions, file_completions
+from xlam_local.types import Effect, Tool, ToolCall, ToolResult
 
-from .apps import app_with, ask, idle, say, wait_until
-from .scripted import Scripted
-from .test_agent import ADD_2_3, PARAMETERS
-
-STRINGS = 10_000
+TEXTS = 1_000
+ALL_TEXTS = 10_000
 PARTS = (
     "\x1b]52;c;aGk=\x07",
     "\x1b]0;title\x07",
@@ -69,88 +76,98 @@ PARTS = (
     "%s%n{0}",
     "\\x1b[2J",
 )
-# What may reach a terminal: printable characters, and none that turn the direction of text.
-BAD = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, and those that change the direction of text.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def hostile(count: int) -> list[str]:
+    """Return random texts of these parts."""
     chance = random.Random(11)
     return ["".join(chance.choices(PARTS, k=chance.randint(1, 6))) for _ in range(count)]
 
 
-PEN = Pen({name: Style(color="#ffffff", bgcolor="#000000") for name in STYLES}, "monokai")
+RENDERER = LineRenderer(
+    {name: Style(color="#ffffff", bgcolor="#000000") for name in STYLES}, "monokai"
+)
 
 
-@pytest.mark.parametrize("kind", ["said", "answer", "pieces", "card", "result", "note", "diff"])
-def test_no_line_of_an_entry_commands(kind: str) -> None:
-    for text in hostile(STRINGS // 7 + 1):
+KINDS = ("user", "answer", "streamed", "card", "result", "notice", "diff")
+
+
+@pytest.mark.parametrize(
+    "count", [TEXTS // len(KINDS), pytest.param(ALL_TEXTS // len(KINDS), marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_line_of_an_entry_has_control_characters(kind: str, count: int) -> None:
+    for text in hostile(count):
         for block in blocks_of(kind, text):
-            for strip in block.strips(PEN, 60):
-                assert not BAD.search(strip.text), (kind, text)
+            for strip in block.strips(RENDERER, 60):
+                assert not UNSAFE.search(strip.text), (kind, text)
                 assert all(segment.control is None for segment in strip)
                 assert not any(segment.style and segment.style.link for segment in strip)
 
 
 def blocks_of(kind: str, text: str) -> list[Block]:
-    if kind == "said":
-        return list(Said(text).blocks(60))
-    if kind == "note":
-        return list(Noted(text).blocks(60))
+    if kind == "user":
+        return list(UserEntry(text).blocks(60))
+    if kind == "notice":
+        return list(NoticeEntry(text).blocks(60))
     if kind == "diff":
-        return [*of_diff(text), *of_text(text), of_markdown(text)]
-    if kind in ("answer", "pieces"):
-        answer = Answered()
-        for piece in text if kind == "pieces" else [text]:
-            answer.add(piece)
+        return [*diff_blocks(text), *text_blocks(text), markdown_block(text)]
+    if kind in ("answer", "streamed"):
+        answer = AnswerEntry()
+        for piece in text if kind == "streamed" else [text]:
+            answer.append(piece)
         return list(answer.blocks(60))
     tool = Tool(text, text, {}, Effect.WRITE)
-    card = Card(text, tool)
+    card = ToolCallCard(text, tool)
     call = ToolCall("call_0", text, {text: text, "more": [text, {text: text}]})
     card.set_call(call, tool, 0)
     if kind == "result":
-        card.finish(Result(call, text, ok=False))
+        card.finish(ToolResult(call, text, ok=False))
     return list(card.blocks(60))
 
 
-def on_screen(app: XlamApp) -> str:
-    """All that the screen is drawn of, as the terminal's driver would get it."""
-    from textual.strip import Strip
-
-    console = app.console
+def terminal_output(app: XlamApp) -> str:
+    """Return what the terminal's driver would write for the screen."""
     strips = app.screen._compositor.render_strips()
-    assert all(isinstance(strip, Strip) for strip in strips)
-    return "\n".join(strip.render(console) for strip in strips)
+    return "\n".join(strip.render(app.console) for strip in strips)
 
 
-# What Textual itself writes is colour and style alone.
-COLOUR = re.compile("\x1b\\[[0-9;]*m")
+# Textual itself writes only colors and styles.
+COLOR = re.compile("\x1b\\[[0-9;]*m")
 
 
-@pytest.mark.parametrize("start", range(0, 40, 10))
-async def test_no_screen_commands(own_folders: Path, tmp_path: Path, start: int) -> None:
-    texts = hostile(40)[start : start + 10]
-    whole = "".join(texts)
-    bad = Tool(
-        "add", whole, PARAMETERS, Effect.WRITE, lambda a, b: whole, preview=lambda a, b: whole
+def check(app: XlamApp) -> None:
+    text = COLOR.sub("", terminal_output(app)).replace("\n", "")
+    assert not UNSAFE.search(text), UNSAFE.search(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [0, 20])
+async def test_no_screen_has_control_characters(
+    own_folders: Path, tmp_path: Path, start: int
+) -> None:
+    texts = hostile(40)[start : start + 20]
+    joined = "".join(texts)
+    tool = Tool(
+        "add", joined, PARAMETERS, Effect.WRITE, lambda a, b: joined, preview=lambda a, b: joined
     )
-    engine = Scripted(
-        ADD_2_3, [whole], [f'[{{"name": "{whole}", "arguments": {{"a": '], *[["ok"]] * 9
-    )
-    engine.name = whole
+    partial_call = f'[{{"name": "{joined}", "arguments": {{"a": '
+    engine = Scripted(ADD_2_3, [joined], [partial_call], *[["ok"]] * 9)
+    engine.name = joined
     history = History(own_folders / "data" / "history.db")
-    history.take(whole, [])
+    history.import_messages(joined, [])
     history.close()
-    app = app_with(engine, [bad], folder=tmp_path)
+    app = app_with(engine, [tool], folder=tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        await say(pilot, whole)
-        await wait_until(pilot, lambda: app.chat.query(Approval))
+        await wait_idle(pilot)
+        await submit(pilot, joined)
+        await approval_shown(pilot)
         check(app)
-        await wait_until(pilot, lambda: app.chat.query_one(Approval).ready)
-        await pilot.press("y")
-        await wait_until(pilot, lambda: idle(app))
+        await answer_approval(pilot, "y")
         check(app)
-        await ask(pilot, "Again.")
+        await run_turn(pilot, "Again.")
         check(app)
         for key in ("f3", "ctrl+r", "f1", "f4"):
             await pilot.press(key)
@@ -158,35 +175,30 @@ async def test_no_screen_commands(own_folders: Path, tmp_path: Path, start: int)
             await pilot.pause()
             check(app)
             await pilot.press("escape")
-        offered = app.chat.query_one(Completions)
-        offered.show("x", [Offer(text, text) for text in texts])
+        completions = app.chat.query_one(Completions)
+        completions.show_choices("x", [Completion(text, text) for text in texts])
         await pilot.pause()
         check(app)
 
 
-def check(app: XlamApp) -> None:
-    drawn = COLOUR.sub("", on_screen(app)).replace("\n", "")
-    assert not BAD.search(drawn), BAD.search(drawn)
-
-
-def test_file_names_that_command_are_offered_harmless(tmp_path: Path) -> None:
+def test_a_file_name_with_control_characters_is_completed_unchanged(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[2J.txt").write_text("x")
-    (offer,) = files("@a", tmp_path)
-    assert offer.word == "@a\x1b[2J.txt"
+    (completion,) = file_completions("@a", tmp_path)
+    assert completion.word == "@a\x1b[2J.txt"
 
 
 @pytest.mark.parametrize(
     ("seed", "count"), [(5, 60), pytest.param(7, 1000, marks=pytest.mark.slow)]
 )
-async def test_a_random_user_breaks_nothing(tmp_path: Path, seed: int, count: int) -> None:
+async def test_random_keys_break_nothing(tmp_path: Path, seed: int, count: int) -> None:
     chance = random.Random(seed)
-    reads = Tool("add", "Add.", PARAMETERS, Effect.READ, lambda a, b: "x\n" * 50)
-    writes = Tool("write", "W.", PARAMETERS, Effect.WRITE, lambda a, b: "y")
-    asks = '[{"name": "write", "arguments": {"a": 1, "b": 2}}]'
-    replies = [ADD_2_3, ["**Well**\n\n- one\n"], [asks], ["ok"]] * 200
-    app = app_with(Scripted(*replies), [reads, writes], folder=tmp_path)
+    reading = Tool("add", "Add.", PARAMETERS, Effect.READ, lambda a, b: "x\n" * 50)
+    writing = Tool("write", "W.", PARAMETERS, Effect.WRITE, lambda a, b: "y")
+    write_call = '[{"name": "write", "arguments": {"a": 1, "b": 2}}]'
+    replies = [ADD_2_3, ["**Well**\n\n- one\n"], [write_call], ["ok"]] * 200
+    app = app_with(Scripted(*replies), [reading, writing], folder=tmp_path)
     async with app.run_test() as pilot:
-        await wait_until(pilot, lambda: idle(app))
+        await wait_idle(pilot)
         for _ in range(count):
             if chance.random() < 0.05:
                 await pilot.resize_terminal(chance.randint(1, 200), chance.randint(1, 60))

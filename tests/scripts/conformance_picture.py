@@ -1,9 +1,9 @@
 """Draws pass rates beside those of other compilers, as an SVG.
 
-usage: python -m tests.picture TOOLS.json OTHERS.json > assets/pass-rates.svg
+usage: python -m tests.scripts.conformance_picture TOOLS.json OTHERS.json > assets/pass-rates.svg
 
-The two files are what `python -m tests.conformance … --json` prints with --tools-only and with
---others-only.
+The two files are what `python -m tests.benchmarks.conformance … --json` prints with --tools-only
+and with --others-only.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,118 +13,113 @@ from pathlib import Path
 import psutil
 import pytest
 
-from xlam_local import grammar, machine, prompt
-from xlam_local.engine import Settings
-from xlam_local.engine.local import Engine
-from xlam_local.engine.process import EngineProcess
-from xlam_local.errors import EngineStopped, ModelError, ModelMissing, PromptError
-from xlam_local.types import End, Note, Prefill, Prompt, Sampling, Tick, User
+from tests.fakes.engine_helpers import GREEDY, generate, user_prompt
+from tests.fakes.toolsets import TOOLSETS
+from xlam_local import ggml_devices, grammar
+from xlam_local.engine import LoadOptions
+from xlam_local.engine.local_engine import LocalEngine
+from xlam_local.engine.subprocess_engine import SubprocessEngine
+from xlam_local.errors import EngineCrashed, ModelError, ModelMissing, PromptError
+from xlam_local.types import GenerationEnd, Heartbeat, Notice, PrefillProgress, Sampling
 
-from .toolsets import TOOLSETS
-
-SETTINGS = Settings(context=1024, threads=1)
-GREEDY = Sampling(max_tokens=16)
+OPTIONS = LoadOptions(context_size=1024, threads=1)
+LONG = Sampling(max_tokens=900)
 
 
 @pytest.fixture(scope="module")
-def engine(qwen_path: Path) -> Iterator[EngineProcess]:
-    loaded = EngineProcess.load(qwen_path, SETTINGS)
+def engine(qwen_path: Path) -> Iterator[SubprocessEngine]:
+    loaded = SubprocessEngine.load(qwen_path, OPTIONS)
     yield loaded
     loaded.close()
 
 
-def hello(engine: Engine | EngineProcess, text: str = "Hello there.") -> Prompt:
-    return prompt.render([User(text)], [], engine.format)
+def greeting(engine: LocalEngine | SubprocessEngine) -> str:
+    return generate(engine, user_prompt(engine))[0]
 
 
-def said(engine: Engine | EngineProcess, text: str = "Hello there.") -> str:
-    items = engine.generate(hello(engine, text), None, GREEDY)
-    return "".join(item for item in items if isinstance(item, str))
-
-
-def test_it_says_what_the_same_engine_here_says(engine: EngineProcess, qwen_path: Path) -> None:
-    here = Engine.load(qwen_path, SETTINGS)
-    assert (engine.name, engine.size, engine.format) == (here.name, here.size, here.format)
-    assert said(engine) == said(here)
-    tools = TOOLSETS["flat"]
-    rules = grammar.for_turn(tools, "required").grammar
-    for _ in range(2):
-        replies = [
-            "".join(
-                item for item in one.generate(hello(one, "Go."), rules, GREEDY) if type(item) is str
-            )
-            for one in (engine, here)
+def test_it_writes_what_a_local_engine_writes(engine: SubprocessEngine, qwen_path: Path) -> None:
+    local = LocalEngine.load(qwen_path, OPTIONS)
+    assert (engine.name, engine.context_size, engine.prompt_format) == (
+        local.name,
+        local.context_size,
+        local.prompt_format,
+    )
+    assert greeting(engine) == greeting(local)
+    compiled = grammar.compile_tools(TOOLSETS["flat"], "required")
+    for _ in range(2):  # the second request does not repeat the grammar
+        texts = [
+            generate(either, user_prompt(either, "Go."), GREEDY, compiled.grammar)[0]
+            for either in (engine, local)
         ]
-        assert replies[0] == replies[1]
-    assert engine.count([hello(engine)]) == here.count([hello(here)])
-    here.close()
+        assert texts[0] == texts[1]
+    assert engine.count([user_prompt(engine)]) == local.count([user_prompt(local)])
+    local.close()
 
 
-def test_it_has_the_events_in_their_order(engine: EngineProcess) -> None:
+def test_its_events_are_in_order(engine: SubprocessEngine) -> None:
     items = [
         item
-        for item in engine.generate(hello(engine, "Hi. " * 50), None, GREEDY)
-        if not isinstance(item, Tick)
+        for item in engine.generate(user_prompt(engine, "Hi. " * 50), None, GREEDY)
+        if not isinstance(item, Heartbeat)
     ]
     kinds = [type(item) for item in items]
-    assert kinds == sorted(kinds, key=[Prefill, str, End].index)
-    assert isinstance(items[-1], End)
+    assert kinds == sorted(kinds, key=[PrefillProgress, str, GenerationEnd].index)
+    assert isinstance(items[-1], GenerationEnd)
     assert items[-1].usage.reply_tokens == 16
 
 
-def test_a_reply_ends_early_when_it_is_told_to(engine: EngineProcess) -> None:
-    items = engine.generate(hello(engine), None, Sampling(max_tokens=900))
+def test_sending_true_ends_a_reply_early(engine: SubprocessEngine) -> None:
+    items = engine.generate(user_prompt(engine), None, LONG)
     for item in items:
         if isinstance(item, str):
             break
     end = items.send(True)
-    while isinstance(end, Tick):
+    while isinstance(end, Heartbeat):
         end = next(items)
-    assert isinstance(end, End)
+    assert isinstance(end, GenerationEnd)
     assert end.usage.reply_tokens < 900
 
 
-def test_errors_keep_their_kind(engine: EngineProcess, tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match="and the context holds 1024"):
-        said(engine, "word " * 2000)
-    assert said(engine)
+@pytest.mark.slow
+def test_errors_have_the_same_class(engine: SubprocessEngine, tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="but the context holds 1024"):
+        generate(engine, user_prompt(engine, "word " * 2000))
+    assert greeting(engine)
     with pytest.raises(ModelMissing, match="no model file"):
-        EngineProcess.load(tmp_path / "nope.gguf")
+        SubprocessEngine.load(tmp_path / "nope.gguf")
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF and nothing else")
     with pytest.raises(ModelError, match=r"cannot load bad\.gguf"):
-        EngineProcess.load(bad)
+        SubprocessEngine.load(bad)
 
 
-def cancel_somewhere(engine: EngineProcess, luck: random.Random) -> float:
-    """Cancel a reply after a random time; the seconds that closing took."""
-    text = "A long story. " * luck.randrange(1, 60)
-    items = engine.generate(hello(engine, text), None, Sampling(max_tokens=900))
+def cancel_after_random_time(engine: SubprocessEngine, luck: random.Random) -> float:
+    """Cancel a reply, and return the seconds that this took."""
+    written = user_prompt(engine, "A long story. " * luck.randrange(1, 60))
+    items = engine.generate(written, None, LONG)
     until = time.monotonic() + luck.random() * 0.4
     for _ in items:
         if time.monotonic() > until:
             break
-    began = time.monotonic()
+    started = time.monotonic()
     items.close()
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
-def test_what_is_cancelled_at_any_moment_leaves_nothing_wrong_behind(
-    engine: EngineProcess,
-) -> None:
-    luck, text = random.Random(1), said(engine)
+@pytest.mark.slow
+def test_cancelling_at_any_time_does_not_change_later_replies(engine: SubprocessEngine) -> None:
+    luck, text = random.Random(1), greeting(engine)
     for _ in range(10):
-        assert cancel_somewhere(engine, luck) < 0.2
-        began = time.monotonic()
-        first = next(engine.generate(hello(engine), None, GREEDY))
-        while isinstance(first, Tick):
-            raise AssertionError("the prompt was not usable at once")
-        assert time.monotonic() - began < 1
-        assert said(engine) == text
+        assert cancel_after_random_time(engine, luck) < 0.2
+        started = time.monotonic()
+        first = next(engine.generate(user_prompt(engine), None, GREEDY))
+        assert not isinstance(first, Heartbeat), "the engine was not ready at once"
+        assert time.monotonic() - started < 1
+        assert greeting(engine) == text
 
 
-def test_loading_is_cancelled(qwen_path: Path) -> None:
-    engine = EngineProcess(qwen_path, SETTINGS)
+def test_loading_can_be_cancelled(qwen_path: Path) -> None:
+    engine = SubprocessEngine(qwen_path, OPTIONS)
     with closing(engine.start()) as steps:
         next(steps)
         pid = engine.pid
@@ -131,56 +128,60 @@ def test_loading_is_cancelled(qwen_path: Path) -> None:
     assert not psutil.pid_exists(pid)
 
 
-def test_a_kill_before_the_reply_is_mended_at_once(engine: EngineProcess) -> None:
-    text = said(engine)
-    items = engine.generate(hello(engine), None, GREEDY)
-    next(items)
+@pytest.mark.slow
+def test_after_a_crash_before_the_reply_the_request_is_repeated(engine: SubprocessEngine) -> None:
+    text = greeting(engine)
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGSTOP)
-    rest = [next(items)]
+    items = engine.generate(user_prompt(engine), None, GREEDY)
+    assert next(items) == Heartbeat()
     os.kill(engine.pid, signal.SIGKILL)
-    rest += list(items)
-    spoken = "".join(item for item in rest if isinstance(item, str))
-    if any(isinstance(item, Note) for item in rest):
-        assert text.endswith(spoken)
-    assert isinstance(rest[-1], End)
+    rest = list(items)
+    assert Notice("llama.cpp's process was killed. It was restarted.") in rest
+    assert "".join(item for item in rest if isinstance(item, str)) == text
+    assert isinstance(rest[-1], GenerationEnd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "why"), [(signal.SIGKILL, "was killed"), (signal.SIGABRT, r"crashed \(SIGABRT\)")]
+    ("number", "reason"),
+    [(signal.SIGKILL, "was killed"), (signal.SIGABRT, r"crashed \(SIGABRT\)")],
 )
-def test_an_end_in_the_middle_of_a_reply_is_one_error(
-    engine: EngineProcess, number: int, why: str
+def test_a_crash_during_a_reply_is_one_error(
+    engine: SubprocessEngine, number: int, reason: str
 ) -> None:
-    text = said(engine)
-    items = engine.generate(hello(engine), None, Sampling(max_tokens=900))
+    text = greeting(engine)
+    items = engine.generate(user_prompt(engine), None, LONG)
     for item in items:
         if isinstance(item, str) and engine.pid is not None:
             os.kill(engine.pid, number)
             break
-    with pytest.raises(EngineStopped, match=why):
+    with pytest.raises(EngineCrashed, match=reason):
         list(items)
-    again = list(engine.generate(hello(engine), None, GREEDY))
-    assert Note("llama.cpp had stopped. It is started again.") in again
+    again = list(engine.generate(user_prompt(engine), None, GREEDY))
+    assert Notice("llama.cpp had stopped. It was restarted.") in again
     assert "".join(item for item in again if isinstance(item, str)) == text
 
 
-def test_a_process_that_hangs_is_ended(qwen_path: Path) -> None:
-    engine = EngineProcess(qwen_path, SETTINGS, patience=4.0)
-    for _ in engine.start():
-        pass
-    items = engine.generate(hello(engine), None, Sampling(max_tokens=900))
+@pytest.mark.slow
+def test_a_process_that_hangs_is_stopped(qwen_path: Path) -> None:
+    engine = SubprocessEngine.load(qwen_path, OPTIONS)
+    engine.hang_timeout_s = 1.0
+    items = engine.generate(user_prompt(engine), None, LONG)
     while not isinstance(next(items), str):
         pass
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGSTOP)
-    with pytest.raises(EngineStopped, match="said nothing for 4 seconds and was ended"):
+    with pytest.raises(
+        EngineCrashed, match="did not respond for 1 seconds; its process was stopped"
+    ):
         list(items)
     assert engine.pid is None
 
 
-def test_unloading_gives_the_memory_back(qwen_path: Path) -> None:
-    engine = EngineProcess.load(qwen_path, SETTINGS)
+@pytest.mark.slow
+def test_closing_frees_the_memory(qwen_path: Path) -> None:
+    engine = SubprocessEngine.load(qwen_path, OPTIONS)
     pid = engine.pid
     assert engine.memory > 10_000_000
     engine.close()
@@ -189,51 +190,51 @@ def test_unloading_gives_the_memory_back(qwen_path: Path) -> None:
     assert engine.memory == 0
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_program_that_started_it(qwen_path: Path, tmp_path: Path) -> None:
     script = tmp_path / "program.py"
     script.write_text(
         "import sys, os\n"
         "from pathlib import Path\n"
-        "from xlam_local.engine.process import EngineProcess\n"
-        "engine = EngineProcess.load(Path(sys.argv[1]))\n"
+        "from xlam_local.engine.subprocess_engine import SubprocessEngine\n"
+        "engine = SubprocessEngine.load(Path(sys.argv[1]))\n"
         "print(engine.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    import subprocess
-    import sys
-
-    out = subprocess.run([sys.executable, script, qwen_path], capture_output=True, check=False)
-    process = int(out.stdout)
+    done = subprocess.run([sys.executable, script, qwen_path], capture_output=True, check=False)
+    pid = int(done.stdout)
     for _ in range(100):
-        if not psutil.pid_exists(process):
+        if not psutil.pid_exists(pid):
             return
         time.sleep(0.1)
-    raise AssertionError("the process of llama.cpp lives on")
+    raise AssertionError("llama.cpp's process is still running")
 
 
-def test_what_the_process_says_goes_to_a_log(qwen_path: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_output_of_the_process_is_logged(qwen_path: Path, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "engine.log"
-    EngineProcess.load(qwen_path, SETTINGS, log).close()
+    SubprocessEngine.load(qwen_path, OPTIONS, log).close()
     assert "llama" in log.read_text()
 
 
-def test_a_process_that_is_gone_when_tokens_are_counted_is_started_again(
-    engine: EngineProcess,
-) -> None:
-    count = engine.count([hello(engine)])
+@pytest.mark.slow
+def test_counting_tokens_restarts_a_process_that_has_ended(engine: SubprocessEngine) -> None:
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGKILL)
-    assert engine.count([hello(engine)]) == count
-    notes = [item for item in engine.generate(hello(engine), None, GREEDY) if type(item) is Note]
-    assert [note.text.endswith("It is started again.") for note in notes] == [True]
+    (count,) = engine.count([user_prompt(engine, "Words that were not counted before.")])
+    assert count > 6
+    items = engine.generate(user_prompt(engine), None, GREEDY)
+    (notice,) = [item for item in items if isinstance(item, Notice)]
+    assert notice.text.endswith("It was restarted.")
 
 
-def test_no_module_of_the_working_folder_is_imported(
+@pytest.mark.slow
+def test_modules_in_the_working_folder_are_not_imported(
     qwen_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("numpy", "json", "llama_cpp"):
         (tmp_path / f"{name}.py").write_text("open('ran', 'w')\nraise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
-    EngineProcess.load(qwen_path, SETTINGS).close()
-    machine.backends()
+    SubprocessEngine.load(qwen_path, OPTIONS).close()
+    ggml_devices.list_devices()
     assert not (tmp_path / "ran").exists()

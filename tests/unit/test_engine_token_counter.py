@@ -4,31 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.executors import vocabulary
-from xlam_local.engine.vocabulary import count
+from tests.fakes.grammar_backends import RESOURCES, vocabulary
+from tests.fakes.resources import fetch
+from xlam_local.engine.token_counter import count_tokens
 from xlam_local.errors import ModelError, ModelMissing
-
-from .resources import get
-from .tiny import VOCABULARIES
 
 TEXTS = ["", "a", "Hello there.", '{\n    "name": "größe"\n}\n\n', "<|im_end|>", "\ud800"]
 
 
-@pytest.mark.parametrize("name", VOCABULARIES.values())
-def test_tokens_are_counted_as_llama_cpp_writes_them(name: str) -> None:
-    path = get(name)
-    known = vocabulary(path.stem.removeprefix("ggml-vocab-"))
-    written = [len(known.tokens(text.encode("utf-8", "replace").decode())) for text in TEXTS]
-    assert count(path, TEXTS) == written
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "resource"), RESOURCES.items())
+def test_tokens_are_counted_as_llama_cpp_tokenizes(name: str, resource: str) -> None:
+    texts = [text.encode("utf-8", "replace").decode() for text in TEXTS]
+    expected = [len(vocabulary(name).tokens(text)) for text in texts]
+    assert count_tokens(fetch(resource), TEXTS) == expected
 
 
-def test_weights_are_not_needed_to_count(tiny_path: Path) -> None:
-    assert count(tiny_path, ["Hello there."]) == [3]
+def test_a_whole_model_can_be_counted_with(qwen_path: Path) -> None:
+    assert count_tokens(qwen_path, ["Hello there."])[0] > 1
 
 
-def test_what_is_no_model_is_a_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="no model file"):
-        count(tmp_path / "nothing.gguf", [])
+        count_tokens(tmp_path / "nothing.gguf", [])
     (tmp_path / "noise.gguf").write_bytes(b"GGUF noise")
     with pytest.raises(ModelError, match=r"cannot load the vocabulary of noise\.gguf"):
-        count(tmp_path / "noise.gguf", [])
+        count_tokens(tmp_path / "noise.gguf", [])

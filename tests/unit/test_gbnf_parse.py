@@ -1,4 +1,4 @@
-"""Grammars that users write: read by our parser, held to by both executors and by the engine."""
+"""Grammars that users write: read by our parser, enforced by both backends and by the engine."""
 
 from __future__ import annotations
 
@@ -12,36 +12,54 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.executors import VOCABULARIES, Guidance, Sampler, accepts, vocabulary
-from tests.test_cli import run
-from tests.walks import walk
+from tests.benchmarks.random_walks import walk
+from tests.fakes.command_line import run
+from tests.fakes.grammar_backends import (
+    VOCABULARIES,
+    LlamaCppGrammar,
+    LLGuidanceGrammar,
+    accepts,
+    vocabulary,
+)
 from xlam_local import prompt
-from xlam_local.cli import within
-from xlam_local.engine.local import Engine
+from xlam_local.agent.grammar_answer import answer_within_grammar, read_grammar
+from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.errors import GrammarError, UsageError
-from xlam_local.gbnf import Grammar, parse
-from xlam_local.types import Answer, Delta, Done, End, Message, Sampling, User
+from xlam_local.gbnf import Grammar, parse_gbnf
+from xlam_local.types import (
+    AssistantMessage,
+    Done,
+    GenerationEnd,
+    Message,
+    Sampling,
+    TextDelta,
+    UserMessage,
+)
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "fakes"
 FILES = {path.stem: path for path in sorted((HERE / "gbnf").glob("*.gbnf"))}
-GOLDEN = {f"golden {path.stem}": path for path in sorted((HERE.parent / "grammars").glob("*.gbnf"))}
+GOLDEN = {
+    f"golden {path.stem}": path
+    for path in sorted((Path(__file__).parents[2] / "grammars").glob("*.gbnf"))
+}
 
 
 def grammar(path: Path) -> Grammar:
-    return parse(path.read_text(encoding="utf-8"))
+    return parse_gbnf(path.read_text(encoding="utf-8"))
 
 
-# ----------------------------------------------------------------------------------- the executors
+# ------------------------------------------------------------------------- the grammar backends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("words", VOCABULARIES)
-def test_both_executors_allow_the_same_tokens(name: str, words: str) -> None:
+def test_both_backends_allow_the_same_tokens(name: str, words: str) -> None:
     rules = grammar(FILES[name])
-    running = Guidance(rules, words, forcing=False)
+    running = LLGuidanceGrammar(rules, words, forcing=False)
     options = Namespace(vocabulary=words, patience=4, steps=8)
     for seed in range(2):
-        steps = list(walk(running, random.Random(seed), options, Sampler(rules, words)))
+        steps = list(walk(running, random.Random(seed), options, LlamaCppGrammar(rules, words)))
         assert [step for step in steps if isinstance(step, str)] in ([], ["unfinished"])
 
 
@@ -62,10 +80,10 @@ parts = st.recursive(
 @given(parts, parts, parts, parts)
 def test_any_grammar_is_refused_or_read_alike_by_both(root: str, x: str, y: str, z: str) -> None:
     try:
-        rules = parse(f"root ::= {root}\nx ::= {x}\ny ::= {y}\nz ::= {z}")
+        rules = parse_gbnf(f"root ::= {root}\nx ::= {x}\ny ::= {y}\nz ::= {z}")
     except GrammarError:
         return
-    guidance, sampler = Guidance(rules), Sampler(rules)
+    guidance, sampler = LLGuidanceGrammar(rules), LlamaCppGrammar(rules)
     for text in ("", "a", "b", "ab", "ba", "aab", "abab", "baa", "bbaa", "c"):
         tokens = vocabulary().tokens(text)
         assert accepts(guidance, tokens) == accepts(sampler, tokens), text
@@ -75,43 +93,48 @@ def test_any_grammar_is_refused_or_read_alike_by_both(root: str, x: str, y: str,
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_path: Path) -> Iterator[Engine]:
-    loaded = Engine.load(tiny_path)
+def engine(tiny_path: Path) -> Iterator[LocalEngine]:
+    loaded = LocalEngine.load(tiny_path)
     yield loaded
     loaded.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, *GOLDEN])
-def test_what_a_model_writes_is_of_the_grammar(engine: Engine, name: str) -> None:
+def test_what_a_model_writes_is_of_the_grammar(engine: LocalEngine, name: str) -> None:
     rules = grammar({**FILES, **GOLDEN}[name])
     sampling = Sampling(temperature=1.5, seed=3, max_tokens=40)
-    asked = prompt.render([User("Write.")], [], engine.format)
+    asked = prompt.render([UserMessage("Write.")], [], engine.prompt_format)
     *pieces, end = engine.generate(asked, rules, sampling)
-    assert isinstance(end, End)
+    assert isinstance(end, GenerationEnd)
     text = "".join(piece for piece in pieces if isinstance(piece, str))
     tokens = vocabulary().tokens(text)
-    judge = Sampler(rules)
-    assert accepts(judge, tokens) or (end.cut and starts(judge, text))
+    judge = LlamaCppGrammar(rules)
+    assert accepts(judge, tokens) or (end.truncated and starts(judge, text))
 
 
-def starts(judge: Sampler, text: str) -> bool:
+def starts(judge: LlamaCppGrammar, text: str) -> bool:
     """Whether some text of the grammar begins so; the last character may be half there."""
     judge.reset()
     whole = text.rstrip("\N{REPLACEMENT CHARACTER}")
-    return all(map(judge.take, vocabulary().tokens(whole)))
+    return all(map(judge.accept, vocabulary().tokens(whole)))
 
 
-def test_an_answer_within_a_grammar_is_text_even_where_it_looks_like_calls(engine: Engine) -> None:
-    said: list[Message] = [User("Call f.")]
+@pytest.mark.slow
+def test_an_answer_within_a_grammar_is_text_even_where_it_looks_like_calls(
+    engine: LocalEngine,
+) -> None:
+    said: list[Message] = [UserMessage("Call f.")]
     call = '[{"name": "f", "arguments": {}}]'
-    rules = parse(f"root ::= {quoted(call)}")
-    events = list(within.write(said, (), engine, rules, Sampling(max_tokens=50)))
-    assert "".join(event.text for event in events if isinstance(event, Delta)) == call
-    assert said[-1] == Answer(call)
+    rules = parse_gbnf(f"root ::= {quoted(call)}")
+    events = list(answer_within_grammar(said, (), engine, rules, Sampling(max_tokens=50)))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == call
+    assert said[-1] == AssistantMessage(call)
     assert isinstance(events[-1], Done)
-    assert events[-1].reason == "answer"
+    assert events[-1].finish_reason == "stop"
 
 
+@pytest.mark.slow
 def test_a_question_is_answered_within_a_file(tmp_path: Path, qwen_path: Path) -> None:
     path, tools = tmp_path / "my.gbnf", tmp_path / "tools.json"
     path.write_text('root ::= "It is " ("hot" | "cold") "."')
@@ -126,7 +149,7 @@ def test_a_question_is_answered_within_a_file(tmp_path: Path, qwen_path: Path) -
     path.write_text('root ::= "(" root')
     done = run(*asked)
     assert done.returncode == 2
-    assert "my.gbnf: No text can match the grammar" in done.stderr
+    assert "my.gbnf: The grammar is empty" in done.stderr
 
 
 def quoted(text: str) -> str:
@@ -138,13 +161,13 @@ def quoted(text: str) -> str:
 
 def test_a_file_that_is_no_grammar_is_told_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "my.gbnf"
-    with pytest.raises(UsageError, match=r"my\.gbnf cannot be read: No such file"):
-        within.load(path)
+    with pytest.raises(UsageError, match=r"my\.gbnf does not exist"):
+        read_grammar(path)
     path.write_bytes(b"root ::= \xff")
-    with pytest.raises(UsageError, match=r"my\.gbnf is not text in UTF-8"):
-        within.load(path)
+    with pytest.raises(UsageError, match=r"my\.gbnf is not UTF-8: byte 9"):
+        read_grammar(path)
     path.write_text('root ::= "a"\n  b = "c"')
-    with pytest.raises(GrammarError, match=r"my\.gbnf: Line 2, column 5: '::=' is expected"):
-        within.load(path)
+    with pytest.raises(GrammarError, match=r"my\.gbnf: Line 2, column 5: expected '::='"):
+        read_grammar(path)
     path.write_bytes(b'\xef\xbb\xbfroot ::= "a"\r\n')
-    assert within.load(path).rules
+    assert read_grammar(path).rules

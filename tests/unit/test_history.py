@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xlam_local.errors import HistoryError, UsageError
-from xlam_local.history import History, Summary, exports, forms
-from xlam_local.types import Answer, Calls, Message, Result, System, ToolCall, User
+from xlam_local.history import Conversation, History, Summary, export, serialization
+from xlam_local.types import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolCall,
+    ToolCalls,
+    ToolResult,
+    UserMessage,
+)
 
 CALL = ToolCall("call_0", "add", {"a": 2, "b": "größer"})
 TALK: list[Message] = [
-    User("How much is 2 + 3?"),
-    Calls((CALL,)),
-    Result(CALL, "5"),
-    Answer("It is **5**."),
+    UserMessage("How much is 2 + 3?"),
+    ToolCalls((CALL,)),
+    ToolResult(CALL, "5"),
+    AssistantMessage("It is **5**."),
 ]
 
 
@@ -35,19 +44,19 @@ def path(tmp_path: Path) -> Path:
 
 
 def kept(history: History, messages: list[Message]) -> int:
-    conversation = history.begin()
+    conversation = Conversation(history)
     for message in messages:
-        conversation.add(message)
+        conversation.append(message)
     assert conversation.id is not None
     return conversation.id
 
 
 def test_what_is_kept_is_there_after_a_new_start(path: Path) -> None:
     first = History(path)
-    id = kept(first, [System("Be brief."), *TALK])
+    id = kept(first, [SystemMessage("Be brief."), *TALK])
     first.close()
     again = History(path)
-    assert again.messages(id) == [System("Be brief."), *TALK]
+    assert again.messages(id) == [SystemMessage("Be brief."), *TALK]
     (summary,) = again.summaries()
     assert (summary.title, summary.messages) == ("How much is 2 + 3?", 5)
     assert again.note == ""
@@ -63,7 +72,7 @@ def test_what_was_said_is_for_its_user_only(path: Path) -> None:
 
 def test_nothing_is_kept_before_the_user_speaks(path: Path) -> None:
     history = History(path)
-    history.begin().add(System("Be brief."))
+    Conversation(history).append(SystemMessage("Be brief."))
     assert history.summaries() == []
 
 
@@ -75,33 +84,34 @@ VALUES = st.recursive(
 )
 CALLS = st.builds(ToolCall, TEXT, TEXT, st.dictionaries(TEXT, VALUES, max_size=3))
 MESSAGES = st.one_of(
-    st.builds(System, TEXT),
-    st.builds(User, TEXT),
-    st.builds(Answer, TEXT),
-    st.builds(Calls, st.lists(CALLS, max_size=3).map(tuple), TEXT),
-    st.builds(Result, CALLS, TEXT, st.booleans(), st.booleans()),
+    st.builds(SystemMessage, TEXT),
+    st.builds(UserMessage, TEXT),
+    st.builds(AssistantMessage, TEXT),
+    st.builds(ToolCalls, st.lists(CALLS, max_size=3).map(tuple), TEXT),
+    st.builds(ToolResult, CALLS, TEXT, st.booleans(), st.booleans()),
 )
 
 
+@pytest.mark.slow
 @given(MESSAGES)
 def test_a_message_is_unpacked_as_it_was(message: Message) -> None:
-    assert forms.unpack(forms.kind(message), forms.pack(message)) == message
-    forms.searched(message).encode()
+    assert serialization.unpack(serialization.kind(message), serialization.pack(message)) == message
+    serialization.search_text(message).encode()
 
 
 def test_lone_surrogates_are_kept(path: Path) -> None:
     history = History(path)
-    assert history.messages(kept(history, [User("\ud800 x")])) == [User("\ud800 x")]
+    assert history.messages(kept(history, [UserMessage("\ud800 x")])) == [UserMessage("\ud800 x")]
 
 
 def test_a_search_finds_words_beginnings_and_parts_of_words(path: Path) -> None:
     history = History(path)
     kept(history, TALK)
-    kept(history, [User("Wie groß ist der Eiffelturm?"), Answer("330 Meter.")])
+    kept(history, [UserMessage("Wie groß ist der Eiffelturm?"), AssistantMessage("330 Meter.")])
     assert [f.conversation.title for f in history.search("eiffel")] == [
         "Wie groß ist der Eiffelturm?"
     ]
-    assert history.search("much 2")[0].place == 0
+    assert history.search("much 2")[0].index == 0
     assert history.search("GRÖSSER") or history.search("größer")
     assert history.search("iffeltur")[0].conversation.messages == 2
     for odd in ('"', "*", "AND", "a OR", "(", "col:x", "%", "", "  ", "'; DROP TABLE message"):
@@ -111,7 +121,7 @@ def test_a_search_finds_words_beginnings_and_parts_of_words(path: Path) -> None:
 
 def test_a_conversation_is_renamed_and_removed_with_its_words(path: Path) -> None:
     history = History(path)
-    id = kept(history, [User("The password is swordfish.")])
+    id = kept(history, [UserMessage("The password is swordfish.")])
     history.rename(id, "  Secret\nthings ")
     assert history.summaries()[0].title == "Secret"
     history.remove(id)
@@ -126,21 +136,21 @@ def test_a_conversation_is_renamed_and_removed_with_its_words(path: Path) -> Non
 def test_a_branch_is_a_copy_up_to_a_message(path: Path) -> None:
     history = History(path)
     id = kept(history, TALK)
-    branch, said = history.resume(history.branch(id, 1))
+    branch, said = Conversation.resume(history, history.branch(id, 1))
     assert said == TALK[:1]
-    branch.add(Answer("Five."))
+    branch.append(AssistantMessage("Five."))
     assert branch.id is not None
-    assert history.messages(branch.id) == [TALK[0], Answer("Five.")]
+    assert history.messages(branch.id) == [TALK[0], AssistantMessage("Five.")]
     assert history.messages(id) == TALK
 
 
 def test_messages_are_taken_back_for_another_try(path: Path) -> None:
     history = History(path)
-    conversation, _ = history.resume(kept(history, TALK))
+    conversation, _ = Conversation.resume(history, kept(history, TALK))
     conversation.rewind(1)
-    conversation.add(Answer("Five."))
+    conversation.append(AssistantMessage("Five."))
     assert conversation.id is not None
-    assert history.messages(conversation.id) == [TALK[0], Answer("Five.")]
+    assert history.messages(conversation.id) == [TALK[0], AssistantMessage("Five.")]
     assert history.search("much")
     assert not history.search("add")
 
@@ -148,21 +158,22 @@ def test_messages_are_taken_back_for_another_try(path: Path) -> None:
 def test_two_programs_on_one_conversation_lose_nothing(path: Path) -> None:
     one, other = History(path), History(path)
     id = kept(one, TALK)
-    first, _ = one.resume(id)
-    second, _ = other.resume(id)
-    first.add(User("From the first."))
-    second.add(User("From the second."))
-    assert second.split
+    first, _ = Conversation.resume(one, id)
+    second, _ = Conversation.resume(other, id)
+    first.append(UserMessage("From the first."))
+    second.append(UserMessage("From the second."))
+    assert second.forked
     assert second.id is not None
-    assert one.messages(id) == [*TALK, User("From the first.")]
-    assert one.messages(second.id) == [*TALK, User("From the second.")]
+    assert one.messages(id) == [*TALK, UserMessage("From the first.")]
+    assert one.messages(second.id) == [*TALK, UserMessage("From the second.")]
 
 
+@pytest.mark.slow
 def test_many_threads_and_programs_write_at_once(path: Path) -> None:
     def write(number: int) -> None:
         history = History(path)
         for count in range(10):
-            kept(history, [User(f"{number} {count}"), Answer("Yes.")])
+            kept(history, [UserMessage(f"{number} {count}"), AssistantMessage("Yes.")])
         history.close()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
@@ -177,32 +188,32 @@ def test_many_threads_and_programs_write_at_once(path: Path) -> None:
 
 def test_what_finds_no_room_is_written_with_the_next_message(path: Path) -> None:
     history = History(path)
-    conversation = history.begin()
-    conversation.add(TALK[0])
+    conversation = Conversation(history)
+    conversation.append(TALK[0])
     database = history._database
     (pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count = {pages}")
-    large = Answer("x" * 100_000)
-    with pytest.raises(HistoryError, match="no room"):
-        conversation.add(large)
+    large = AssistantMessage("x" * 100_000)
+    with pytest.raises(HistoryError, match="no space left"):
+        conversation.append(large)
     assert conversation.id is not None
     assert history.messages(conversation.id) == TALK[:1]
     database.execute("PRAGMA max_page_count = 1000000")
-    conversation.add(User("Again."))
-    assert history.messages(conversation.id) == [TALK[0], large, User("Again.")]
+    conversation.append(UserMessage("Again."))
+    assert history.messages(conversation.id) == [TALK[0], large, UserMessage("Again.")]
 
 
 def test_a_held_file_is_said_to_be_held(path: Path) -> None:
     history = History(path)
-    conversation = history.begin()
+    conversation = Conversation(history)
     history._database.execute("PRAGMA busy_timeout = 50")
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(HistoryError, match="held by another program"):
-            conversation.add(TALK[0])
+        with pytest.raises(HistoryError, match="locked by another program"):
+            conversation.append(TALK[0])
         other.execute("ROLLBACK")
     other.close()
-    conversation.add(TALK[1])
+    conversation.append(TALK[1])
     assert conversation.id is not None
     assert history.messages(conversation.id)[:2] == TALK[:2]
 
@@ -217,17 +228,18 @@ def test_a_file_that_is_no_database_is_set_aside(path: Path) -> None:
     assert aside.read_bytes() == b"These are my notes.\n" * 500
 
 
+@pytest.mark.slow
 def test_what_can_be_read_of_a_damaged_database_is_saved(path: Path) -> None:
     history = History(path)
     for number in range(200):
-        kept(history, [User(f"Question {number}"), Answer("word " * 200)])
+        kept(history, [UserMessage(f"Question {number}"), AssistantMessage("word " * 200)])
     history.close()
     data = bytearray(path.read_bytes())
     for page in range(40, 46):
         data[page * 4096 : (page + 1) * 4096] = os.urandom(4096)
     path.write_bytes(data)
     again = History(path)
-    assert "is kept as history.db.damaged-" in again.note
+    assert "damaged file is now history.db.damaged-" in again.note
     summaries = again.summaries()
     assert len(summaries) >= 150
     assert again.search("Question")
@@ -235,10 +247,11 @@ def test_what_can_be_read_of_a_damaged_database_is_saved(path: Path) -> None:
     assert aside.read_bytes() == bytes(data)
 
 
+@pytest.mark.slow
 def test_damage_anywhere_never_loses_the_file(path: Path, tmp_path: Path) -> None:
     history = History(path)
     for number in range(30):
-        kept(history, [User(f"Question {number}"), Answer("word " * 100)])
+        kept(history, [UserMessage(f"Question {number}"), AssistantMessage("word " * 100)])
     history.close()
     whole, chance = path.read_bytes(), random.Random(7)
     for round in range(25):
@@ -277,19 +290,20 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from xlam_local.history import History
+from xlam_local.history import Conversation, History
 from xlam_local.types import *
-conversation = History(Path(sys.argv[1])).begin()
-conversation.add(User("Count."))
+conversation = Conversation(History(Path(sys.argv[1])))
+conversation.append(UserMessage("Count."))
 call = ToolCall("call_0", "add", {})
-conversation.add(Calls((call,)))
+conversation.append(ToolCalls((call,)))
 for number in range(10**6):
-    conversation.piece(f"{number} ")
+    conversation.append_partial(f"{number} ")
     print(number, flush=True)
     time.sleep(0.01)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_loses_at_most_the_piece_being_written(path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
@@ -298,29 +312,31 @@ def test_a_kill_loses_at_most_the_piece_being_written(path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
     history = History(path)
     (summary,) = history.summaries()
-    conversation, messages = history.resume(summary.id)
-    assert messages[0] == User("Count.")
-    assert isinstance(messages[2], Result)
+    conversation, messages = Conversation.resume(history, summary.id)
+    assert messages[0] == UserMessage("Count.")
+    assert isinstance(messages[2], ToolResult)
     assert not messages[2].ok
-    assert isinstance(messages[3], Answer)
+    assert isinstance(messages[3], AssistantMessage)
     assert len(messages[3].text.split()) > last - 120
-    assert conversation.place == 4
+    assert conversation.index == 4
     assert history.messages(summary.id) == messages
 
 
-SUMMARY = Summary(1, "A talk", 0.0, 0.0, "demo")
+SUMMARY = Summary(1, "A talk", 0.0, 1732731023.123456, "demo", "/home/me")
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl"])
-def test_what_is_exported_comes_back(format: exports.Format) -> None:
-    refused = Result(CALL, "No.", ok=False, refused=True)
-    talk = [System("Be brief."), *TALK[:2], refused, Answer("So be it.\n\nYes.")]
-    assert exports.read(exports.export(SUMMARY, talk, format)) == ("A talk", talk)
+def test_what_is_exported_comes_back(format: export.Format) -> None:
+    refused = ToolResult(CALL, "No.", ok=False, refused=True)
+    talk = [SystemMessage("Be brief."), *TALK[:2], refused, AssistantMessage("So be it.\n\nYes.")]
+    ((about, messages),) = export.parse_conversations(export.export(SUMMARY, talk, format), "x")
+    assert messages == talk
+    assert about == replace(SUMMARY, id=0, messages=len(talk))
 
 
 def test_markdown_is_for_people() -> None:
-    told = [*TALK[:2], Result(CALL, "```\nfence\n```", ok=False), Answer("Done.")]
-    text = exports.export(SUMMARY, told, "markdown")
+    told = [*TALK[:2], ToolResult(CALL, "```\nfence\n```", ok=False), AssistantMessage("Done.")]
+    text = export.export(SUMMARY, told, "markdown")
     assert text.startswith("# A talk\n")
     assert '```json\n{\n  "a": 2,' in text
     assert "### Result of add failed\n\n````\n```\nfence" in text
@@ -328,12 +344,59 @@ def test_markdown_is_for_people() -> None:
 
 def test_the_form_of_others_is_read() -> None:
     asked = {"role": "user", "content": "Hi"}
-    assert exports.read(json.dumps([asked])) == ("", [User("Hi")])
-    assert exports.read(json.dumps(asked)) == ("", [User("Hi")])
-    with pytest.raises(UsageError, match="Line 2"):
-        exports.read('{"role": "user", "content": "Hi"}\n{')
-    with pytest.raises(UsageError, match="no messages"):
-        exports.read("3")
+    whole = {"messages": [asked]}
+    shared = {"id": 1, "conversations": [{"from": "human", "value": "Hi"}]}
+    for text in map(json.dumps, ([asked], asked, whole, [whole], shared, [shared])):
+        assert read(text) == [[UserMessage("Hi")]]
+    for several in ([whole, shared], [shared, shared]):
+        lines = "\n".join(map(json.dumps, several))
+        assert read(json.dumps(several)) == read(lines) == [[UserMessage("Hi")]] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"role": "user", "content": "Hi"}\n{', "x, line 2, is not valid JSON"),
+        ('{"role": "user", "content": "Hi"}\n\n{"role": "user", "content": 3}', "/messages/1"),
+        ("{\n", "x is not valid JSON: .* at line 2"),
+        ("3", "x: A conversation is an object"),
+        ('{"messages": []}', "x: Conversation has no messages"),
+        ('[{"messages": [{"role": "user"}]}, {"messages": [3]}]', "x: Conversation 1: /messages/0"),
+    ],
+)
+def test_a_fault_of_an_import_has_its_place(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read(text)
+
+
+def read(text: str) -> list[list[Message]]:
+    return [messages for _, messages in export.parse_conversations(text, "x")]
+
+
+texts = st.text(st.characters(codec=None) | st.sampled_from("\u2028\x85\x0c\r\n\0\ud800\udc00"))
+any_call = st.builds(lambda name, key, value: ToolCall("", name, {key: value}), texts, texts, texts)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Message]:
+    """Draw a conversation in which each call has a result, as those of a session."""
+    said: list[Message] = [UserMessage(draw(texts))]
+    for number in range(draw(st.integers(0, 2))):
+        made = draw(st.lists(any_call, min_size=1, max_size=3))
+        made = [replace(call, id=f"call_{number}_{n}") for n, call in enumerate(made)]
+        said.append(ToolCalls(tuple(made), draw(texts)))
+        said += [ToolResult(call, draw(texts), draw(st.booleans())) for call in made]
+        said.append(draw(st.builds(AssistantMessage, texts) | st.builds(SystemMessage, texts)))
+    return said
+
+
+@given(conversations(), texts, st.sampled_from(["json", "jsonl"]))
+def test_any_text_is_exported_and_comes_back(
+    talk: list[Message], title: str, format: export.Format
+) -> None:
+    text = export.export(replace(SUMMARY, title=title), talk, format)
+    ((about, messages),) = export.parse_conversations(text.encode().decode(), "x")
+    assert (about.title, messages) == (title, talk)
 
 
 def deep(levels: int) -> dict[str, Any]:
@@ -369,21 +432,21 @@ def call_with(arguments: object) -> str:
 )
 def test_what_is_no_conversation_is_told(text: str) -> None:
     with pytest.raises(UsageError):
-        exports.read(text)
+        export.parse_conversations(text, "x")
 
 
 def test_arguments_may_be_nested(path: Path) -> None:
-    _, messages = exports.read(call_with(deep(90)))
+    (messages,) = read(call_with(deep(90)))
     with closing(History(path)) as history:
-        taken = history.take("x" * 100_000, messages)
+        taken = history.import_messages("x" * 100_000, messages)
         assert history.get(taken).title == "x" * 200
         assert history.messages(taken)[0] == messages[0]
-        for form in exports.FORMATS.values():
-            assert exports.export(history.get(taken), messages, form)
+        for form in export.FORMATS.values():
+            assert export.export(history.get(taken), messages, form)
 
 
 def test_a_conversation_from_elsewhere_is_taken_in(path: Path) -> None:
     history = History(path)
-    id = history.take("From a friend", TALK)
+    id = history.import_messages("From a friend", TALK)
     assert history.get(id).title == "From a friend"
     assert history.messages(id) == TALK

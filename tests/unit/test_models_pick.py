@@ -1,16 +1,21 @@
+"""Recommendations for ten machines, and the memory estimates behind them."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
-from xlam_local import fit, machine
+from tests.fakes.resources import fetch
+from xlam_local import hardware, memory_plan
 from xlam_local.errors import OutOfMemory
-from xlam_local.fit import GIB, Machine
-from xlam_local.models import catalog, gguf, weights
-from xlam_local.models.pick import pick
+from xlam_local.hardware import GIB, MIB, Machine
+from xlam_local.models import gguf
+from xlam_local.models.catalog import BUILT_IN, XLAM
+from xlam_local.models.memory_size import file_weights
+from xlam_local.models.pick import Recommendation, recommend
 
-MACHINES = Path(__file__).parent / "machines"
+MACHINES = Path(__file__).parents[1] / "fakes" / "machines"
 
 # machine: model, context, KV cache, layers on the GPU
 EXPECTED = {
@@ -27,53 +32,69 @@ EXPECTED = {
 }
 
 
+def load(name: str) -> Machine:
+    return hardware.load_machine(MACHINES / f"{name}.json")
+
+
+def reasons(found: Recommendation) -> dict[str, str]:
+    return {rejected.name: rejected.reason for rejected in found.rejected}
+
+
 @pytest.mark.parametrize("name", EXPECTED)
-def test_each_machine_gets_its_model(name: str) -> None:
-    here = machine.described(MACHINES / f"{name}.json")
-    best = pick(catalog.XLAM, here).best
+def test_the_recommendation_for_each_machine(name: str) -> None:
+    machine = load(name)
+    best = recommend(XLAM, machine).best
     plan = best.plan
-    assert (best.name, plan.context, plan.kv, plan.gpu_layers) == EXPECTED[name]
-    assert fit.fits(plan, here)
+    assert (best.name, plan.context, plan.kv_cache_type, plan.gpu_layers) == EXPECTED[name]
+    assert memory_plan.fits(plan, machine)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_what_is_larger_was_passed_over_for_a_reason(name: str) -> None:
-    found = pick(catalog.XLAM, machine.described(MACHINES / f"{name}.json"))
-    larger = [m.name for m in catalog.XLAM if m.parameters > found.best.model.parameters]
-    assert set(larger) <= {passed.name for passed in found.passed}
-    assert all(passed.why for passed in found.passed)
+def test_every_larger_model_is_rejected_with_a_reason(name: str) -> None:
+    found = recommend(XLAM, load(name))
+    size = found.best.model.billion_parameters
+    larger = {model.name for model in XLAM if model.billion_parameters > size}
+    assert larger <= set(reasons(found))
+    assert all(reasons(found).values())
 
 
-def test_no_machine_is_too_small_in_silence() -> None:
+def test_a_reason_says_how_slow_or_how_large_a_model_is() -> None:
+    laptop = reasons(recommend(XLAM, load("laptop-8gb")))
+    assert laptop["xlam-2-32b"] == "Salesforce publishes no GGUF of it"
+    assert laptop["xlam-2-8b"].startswith("Q4_0 needs ")
+    assert "GiB with 8192 tokens of context, available " in laptop["xlam-2-8b"]
+    machine = Machine("slow", 32 * GIB, 20 * GIB, 2)
+    slow = reasons(recommend(XLAM, machine))
+    assert slow["xlam-2-8b"] == ("estimated 4 tokens/s with Q4_0, below the 8 tokens/s threshold")
+    assert slow["xlam-2-3b:Q6_K"] == "estimated 8 tokens/s, below the 12 tokens/s threshold"
+
+
+def test_a_machine_that_is_too_small_is_an_error() -> None:
     with pytest.raises(OutOfMemory, match="No model of the catalog fits"):
-        pick(catalog.XLAM, Machine("tiny", GIB, GIB // 2, 1))
+        recommend(XLAM, Machine("tiny", GIB, GIB // 2, 1))
 
 
 @pytest.mark.parametrize("available", [2.0, 2.2, 3, 4, 5, 6, 7, 9, 12, 20])
-def test_a_pick_always_fits(available: float) -> None:
-    here = Machine("any", 32 * GIB, round(available * GIB), 8, speed=30e9)
-    best = pick(catalog.XLAM, here).best
-    assert best.plan.memory <= here.room
+def test_the_recommended_model_fits(available: float) -> None:
+    machine = Machine("any", 32 * GIB, round(available * GIB), 8, speed=30e9)
+    best = recommend(XLAM, machine).best
+    assert best.plan.memory <= machine.usable_memory
 
 
-def test_the_catalog_knows_the_whole_family() -> None:
-    names = [model.name for model in catalog.BUILT_IN]
+def test_the_catalog_has_the_whole_family() -> None:
+    names = [model.name for model in BUILT_IN]
     assert names == ["xlam-2-1b", "xlam-2-3b", "xlam-2-8b", "xlam-2-32b", "xlam-2-70b", "demo"]
-    for model in catalog.XLAM[:3]:
+    for model in XLAM[:3]:
         assert len(model.files) == 12
         assert model.files["Q4_K_M"].sha256 is not None
 
 
 @pytest.mark.model
 @pytest.mark.parametrize(
-    ("file", "repacked"),
-    [
-        ("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", 596.53),
-        ("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", 28.05),
-        ("SmolLM2-135M-Instruct.Q4_1.gguf", 0),
-    ],
+    ("name", "repacked"),
+    [("qwen2.5-coder-1.5b", 596.53), ("qwen2.5-coder-0.5b", 28.05), ("smollm2-135m", 0)],
 )
-def test_what_llama_cpp_orders_anew_is_known(file: str, repacked: float) -> None:
-    path = Path.home() / ".cache/xlam-local-tests" / file
-    found = weights.of_file(gguf.read(path)).repacked
-    assert found / fit.MIB == pytest.approx(repacked, abs=0.01)
+def test_the_weights_that_llama_cpp_repacks_are_known(name: str, repacked: float) -> None:
+    assert file_weights(gguf.read(fetch(name))).repacked_size / MIB == pytest.approx(
+        repacked, abs=0.01
+    )

@@ -1,4 +1,4 @@
-"""MCP servers: written down, started, listed, agreed to, called, cancelled, restarted, ended."""
+"""MCP servers: configured, started, listed, trusted, called, cancelled, restarted, ended."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from typing import Any
 
 import pytest
 
-from xlam_local.errors import ToolError, ToolFileError, UsageError
+from tests.fakes.fake_engine import Scripted
+from tests.fakes.mcp_servers import call, entry, opened, running, source, tool, written
+from xlam_local.errors import ToolError, UsageError
 from xlam_local.session import Session
-from xlam_local.tools.mcp import Servers
-from xlam_local.tools.mcp.entries import entry as read
-from xlam_local.tools.mcp.entries import filled
-from xlam_local.types import Effect, Once, Result, Tick
+from xlam_local.tools.mcp import McpClients
+from xlam_local.tools.mcp.config import parse_server as read
+from xlam_local.types import AllowOnce, Effect, Heartbeat, ToolResult
 
-from .scripted import Scripted
-from .servers import call, entry, opened, running, source, tool, written
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -45,22 +43,22 @@ def alive(pid: int) -> bool:
 # A server's life
 
 
-def test_a_server_is_started_when_it_is_wanted_and_agreed_to_before_it_is_offered(
+def test_a_server_is_started_when_it_is_wanted_and_trusted_before_it_is_offered(
     tmp_path: Path,
 ) -> None:
     with opened(tmp_path, one=entry()) as servers:
-        assert source(servers).state == "not agreed"
+        assert source(servers).state == "untrusted"
         assert "not been started" in source(servers).detail
         servers.start()
         assert source(servers).state == "starting"
         servers.wait(30)
-        assert source(servers).state == "not agreed"
+        assert source(servers).state == "untrusted"
         assert source(servers).tools == ()
         shown = servers.changes("one")
         assert source(servers).detail.endswith(shown)
         assert "echo: Say it again." in shown
         assert '"text": {"type": "string"}' in shown
-        servers.agree("one")
+        servers.trust("one")
         assert source(servers).state == "ready"
         assert call(servers, text="hi") == "hi"
         one = tool(servers)
@@ -71,33 +69,34 @@ def test_a_server_is_started_when_it_is_wanted_and_agreed_to_before_it_is_offere
         )
 
 
-def test_what_was_agreed_to_is_offered_before_its_server_runs(tmp_path: Path) -> None:
+def test_what_was_trusted_is_offered_before_its_server_runs(tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     with running(tmp_path):
         pass
     with opened(tmp_path, one=entry("good")) as servers:
         assert source(servers).state == "ready"
-        assert not servers.servers["one"].up
+        assert not servers.clients["one"].is_connected
         assert call(servers, text="hi") == "hi"
-        assert servers.servers["one"].up
+        assert servers.clients["one"].is_connected
     with opened(tmp_path, one=entry("good", str(heard))) as servers:
-        assert source(servers).state == "not agreed", "another command is another server"
+        assert source(servers).state == "untrusted", "another command is another server"
 
 
+@pytest.mark.slow
 def test_servers_start_at_the_same_time(tmp_path: Path) -> None:
     many = {f"s{number}": entry() for number in range(5)}
     with opened(tmp_path, **many) as servers:
         servers.start()
         servers.wait(30)
-        assert [one.state for one in servers.sources] == ["not agreed"] * 5
+        assert [one.state for one in servers.sources] == ["untrusted"] * 5
 
 
 def test_a_server_alone_may_be_started(tmp_path: Path) -> None:
     with opened(tmp_path, one=entry(), other=entry()) as servers:
         servers.start(["one"])
         servers.wait(30)
-        assert servers.servers["one"].up
-        assert not servers.servers["other"].up
+        assert servers.clients["one"].is_connected
+        assert not servers.clients["other"].is_connected
 
 
 def test_a_server_that_is_disabled_is_off(tmp_path: Path) -> None:
@@ -120,12 +119,12 @@ def test_what_is_no_longer_allowed_is_no_longer_offered(tmp_path: Path) -> None:
 
 def test_a_restarted_server_is_another_process(tmp_path: Path) -> None:
     with running(tmp_path, "spawns") as servers:
-        first = servers.servers["one"]._pipe
+        first = servers.clients["one"]._process
         assert first is not None
         servers.restart("one")
         servers.wait(30)
         assert call(servers)
-        second = servers.servers["one"]._pipe
+        second = servers.clients["one"]._process
         assert second is not None
         assert first.process.pid != second.process.pid
         assert not alive(first.process.pid)
@@ -139,24 +138,26 @@ def test_what_a_server_has_started_ends_with_it(tmp_path: Path, mode: str) -> No
     until(lambda: not alive(child))
 
 
+@pytest.mark.slow
 def test_a_server_that_will_not_end_is_ended(tmp_path: Path) -> None:
     with running(tmp_path, "stubborn") as servers:
-        pipe = servers.servers["one"]._pipe
+        pipe = servers.clients["one"]._process
         assert pipe is not None
         before = time.monotonic()
     assert time.monotonic() - before < 5
     assert not alive(pipe.process.pid)
 
 
+@pytest.mark.slow
 def test_leaving_the_program_ends_its_servers(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from xlam_local.tools.mcp import Servers
-servers = Servers.open(Path({str(written(tmp_path, one=entry()))!r}), Path("s"), Path("d"))
-servers.start()
-servers.wait(30)
-print(servers.servers["one"]._pipe.process.pid)
+from xlam_local.tools.mcp import McpClients
+clients = McpClients.open(Path({str(written(tmp_path, one=entry()))!r}), Path("s"), Path("d"))
+clients.start()
+clients.wait(30)
+print(clients.clients["one"]._process.process.pid)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
@@ -180,8 +181,8 @@ def test_a_cancelled_call_is_told_to_the_server(tmp_path: Path) -> None:
         thread = Thread(target=work)
         thread.start()
         until(lambda: '"tools/call"' in heard.read_text())
-        assert wait.stop is not None
-        wait.stop()
+        assert wait.cancel is not None
+        wait.cancel()
         thread.join(5)
         assert told == ["The call to the server 'one' was cancelled."]
         until(lambda: "notifications/cancelled" in heard.read_text())
@@ -227,7 +228,7 @@ def test_what_is_not_text_is_told_as_what_it_is(tmp_path: Path) -> None:
     with running(tmp_path, "binary") as servers:
         assert str(call(servers)).splitlines()[:3] == [
             "(image, image/png, 3 bytes, not shown)",
-            "(binary data, 6 bytes, not shown)",
+            "(file:///x, binary data, 6 bytes, not shown)",
             "(x: https://x.org)",
         ]
     with running(tmp_path, "structured") as servers:
@@ -245,11 +246,11 @@ def test_a_server_learns_of_the_environment_what_its_entry_says(
         assert "XLAM_LOCAL_HOME" not in seen
 
 
-def test_a_changed_tool_is_shown_and_agreed_to_again(tmp_path: Path) -> None:
+def test_a_changed_tool_is_shown_and_trusted_again(tmp_path: Path) -> None:
     with running(tmp_path, "renames") as servers:
         echo = tool(servers)
         assert call(servers) == "renamed"
-        until(lambda: source(servers).state == "not agreed")
+        until(lambda: source(servers).state == "untrusted")
         assert source(servers).tools == ()
         assert echo.run is not None
         with pytest.raises(ToolError, match="has changed this tool"):
@@ -258,24 +259,24 @@ def test_a_changed_tool_is_shown_and_agreed_to_again(tmp_path: Path) -> None:
         assert "Changed: echo" in shown
         assert "-echo: Say it again." in shown
         assert "+echo: Now wipes the disk." in shown
-        assert "Gone: fail" in shown
-        servers.agree("one")
+        assert "Removed: fail" in shown
+        servers.trust("one")
         assert tool(servers).description == "Now wipes the disk."
 
 
-def test_what_changed_since_it_was_shown_is_not_agreed_to(tmp_path: Path) -> None:
+def test_what_changed_since_it_was_shown_is_not_trusted(tmp_path: Path) -> None:
     with opened(tmp_path, one=entry("renames")) as servers:
         servers.start()
         servers.wait(30)
         shown = source(servers)
-        servers.agree("one", shown.version)
+        servers.trust("one", shown.content_hash)
         call(servers)
-        until(lambda: source(servers).state == "not agreed")
+        until(lambda: source(servers).state == "untrusted")
         for _ in range(2):
-            with pytest.raises(UsageError, match="has changed its tools since"):
-                servers.agree("one", shown.version)
-            assert source(servers).state == "not agreed"
-        servers.agree("one", source(servers).version)
+            with pytest.raises(UsageError, match="has changed its tools meanwhile"):
+                servers.trust("one", shown.content_hash)
+            assert source(servers).state == "untrusted"
+        servers.trust("one", source(servers).content_hash)
         assert source(servers).state == "ready"
 
 
@@ -289,25 +290,27 @@ def test_what_changed_since_it_was_shown_is_not_agreed_to(tmp_path: Path) -> Non
     ],
 )
 def test_hints_change_what_is_said_of_a_tool(hints: dict[str, bool], effect: Effect) -> None:
-    from xlam_local.tools.mcp.listing import Listed
-    from xlam_local.tools.mcp.listing import effect as found
+    from xlam_local.tools.mcp.tool_listing import ListedTool
+    from xlam_local.tools.mcp.tool_listing import tool_effect as found
 
-    assert found(Listed("x", hints=hints), remote=False) == effect
-    assert found(Listed("x", hints=hints), remote=True) == Effect.NETWORK
+    assert found(ListedTool("x", hints=hints), remote=False) == effect
+    assert found(ListedTool("x", hints=hints), remote=True) == Effect.NETWORK
 
 
 # mcp.json
 
 
 def test_without_a_file_there_are_no_servers(tmp_path: Path) -> None:
-    assert Servers.open(tmp_path / "mcp.json", tmp_path, tmp_path).sources == ()
+    assert McpClients.open(tmp_path / "mcp.json", tmp_path, tmp_path).sources == ()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"servers": {}}', "\x00", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"server": {}}', '{"servers": []}', "\x00", "[" * 100_000]
+)
 def test_a_file_that_is_none_is_one_source_that_failed(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mcp.json"
     path.write_text(text)
-    (found,) = Servers.open(path, tmp_path, tmp_path).sources
+    (found,) = McpClients.open(path, tmp_path, tmp_path).sources
     assert (found.name, found.state) == ("mcp.json", "failed")
     assert str(path) in found.detail
 
@@ -315,21 +318,29 @@ def test_a_file_that_is_none_is_one_source_that_failed(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("item", "told"),
     [
-        (3, "not an object"),
-        ({}, "either a command or a url"),
-        ({"command": "x", "url": "http://x"}, "either a command or a url"),
-        ({"command": ""}, "command cannot be ''"),
-        ({"command": "x", "args": "y"}, "args cannot be 'y'"),
-        ({"command": "x", "args": [1]}, "args cannot be"),
-        ({"command": "x", "env": {"A": 1}}, "env cannot be"),
-        ({"command": "x\0y"}, "command cannot be"),
-        ({"command": "x", "timeout": 60000}, "timeout cannot be 60000"),
-        ({"command": "x", "disabled": "no"}, "disabled cannot be 'no'"),
-        ({"url": "file:///etc/passwd"}, "url cannot be"),
-        ({"url": "http://[::"}, "url cannot be"),
-        ({"type": "sse", "url": "http://x"}, "sse is not spoken here"),
-        ({"type": "telnet", "url": "http://x"}, "type cannot be 'telnet'"),
-        ({"type": ["http"], "url": "http://x"}, "type cannot be"),
+        (3, "not a JSON object"),
+        ({}, "one of command and url"),
+        ({"command": "x", "url": "http://x"}, "one of command and url"),
+        ({"command": ""}, "command: invalid value ''"),
+        ({"command": "x", "args": "y"}, "args: invalid value 'y'"),
+        ({"command": "x", "args": [{}]}, "args: invalid value"),
+        ({"command": "x", "env": {"A": []}}, "env: invalid value"),
+        (
+            {"command": "x", "env": {"A": "${input:key}"}},
+            "env: the placeholder ${input:key}",
+        ),
+        ({"command": "x", "env": {"A": "${A:-${B}}"}}, "env: the placeholder ${A:-${B} is not"),
+        ({"url": "https://x.org/${command:y}"}, "url: the placeholder ${command:y} is not"),
+        ({"url": "https://x.org", "headers": {"A": "${file(x)}"}}, "headers: the placeholder"),
+        ({"url": "https://x.org", "serverUrl": "https://y.org"}, "serverUrl and url differ"),
+        ({"command": "x\0y"}, "command: invalid value"),
+        ({"command": "x", "timeout": 60000}, "timeout: invalid value 60000"),
+        ({"command": "x", "disabled": "no"}, "disabled: invalid value 'no'"),
+        ({"url": "file:///etc/passwd"}, "url: invalid value"),
+        ({"url": "http://[::"}, "url: invalid value"),
+        ({"type": "sse", "url": "http://x"}, "sse is not supported"),
+        ({"type": "telnet", "url": "http://x"}, "type: invalid value 'telnet'"),
+        ({"type": ["http"], "url": "http://x"}, "type: invalid value"),
     ],
 )
 def test_what_is_wrong_with_a_server_is_a_sentence(item: Any, told: str) -> None:
@@ -338,12 +349,12 @@ def test_what_is_wrong_with_a_server_is_a_sentence(item: Any, told: str) -> None
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", "x" * 100, "a\n", "\x1b[2J", "..", "é"])
 def test_a_name_that_could_be_a_path_is_none(name: str) -> None:
-    assert "Its name" in read(name, {"command": "x"}).fault
+    assert "The name" in read(name, {"command": "x"}).fault
 
 
 def test_keys_of_other_programs_are_told(tmp_path: Path) -> None:
     with opened(tmp_path, one=entry(autoApprove=["echo"])) as servers:
-        assert "Not known here: autoApprove." in source(servers).detail
+        assert source(servers).notices == ("Unknown keys: autoApprove.",)
 
 
 def test_one_server_that_cannot_be_started_keeps_no_other_from_it(tmp_path: Path) -> None:
@@ -355,33 +366,27 @@ def test_one_server_that_cannot_be_started_keeps_no_other_from_it(tmp_path: Path
     ) as servers:
         servers.start()
         servers.wait(30)
-        assert source(servers).state == "not agreed"
+        assert source(servers).state == "untrusted"
         assert {one.state for one in servers.sources if one.name != "one"} == {"failed"}
         assert "no-such-program" in source(servers, "missing").detail
         assert "no-such-folder" in source(servers, "nowhere").detail
-        assert "${NOT_SET_ANYWHERE}" in source(servers, "wants").detail
+        assert "NOT_SET_ANYWHERE is not set" in source(servers, "wants").detail
 
 
-def test_a_server_that_is_not_there_cannot_be_agreed_to(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_cannot_be_trusted(tmp_path: Path) -> None:
     with opened(tmp_path, one=entry("not-mcp")) as servers:
-        with pytest.raises(UsageError, match="There is no server 'two'; there are: one"):
-            servers.agree("two")
-        with pytest.raises(UsageError, match="it said 'Hello, who is there"):
-            servers.agree("one")
-
-
-def test_variables_are_filled_in() -> None:
-    assert filled("${A}/${B:-b}/${C:-}$D", {"A": "a"}) == "a/b/$D"
-    with pytest.raises(ToolFileError, match=r"\$\{X\}"):
-        filled("${X}", {})
+        with pytest.raises(UsageError, match=r"Unknown server 'two'\. Servers: one"):
+            servers.trust("two")
+        with pytest.raises(UsageError, match=r"exit code 2.*'Hello, who is there"):
+            servers.trust("one")
 
 
 def test_an_agreement_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for text in ("{", "[]", '{"one": {}}', '{"one": {"launch": "x", "tools": {"a": {"b": 1}}}}'):
-        (tmp_path / "data" / "mcp-agreed.json").write_text(text)
+        (tmp_path / "data" / "mcp-trust.json").write_text(text)
         with opened(tmp_path, one=entry()) as servers:
-            assert "Remove it to agree" in servers.sources[0].detail
+            assert "Remove it and trust them again" in servers.sources[0].detail
 
 
 def test_mcp_is_imported_when_a_server_is_started() -> None:
@@ -396,22 +401,24 @@ def test_leaving_a_turn_cancels_the_call_that_runs(tmp_path: Path) -> None:
     heard = tmp_path / "heard"
     with running(tmp_path, "good", str(heard)) as servers:
         calls = [json.dumps([{"name": "wait", "arguments": {"text": "x"}}])]
-        session = Session(Scripted(calls), [tool(servers, "wait")], lambda question: Once())
+        session = Session(Scripted(calls), [tool(servers, "wait")], lambda question: AllowOnce())
         events = session.send("Go.")
         for event in events:
-            if isinstance(event, Tick) and '"tools/call"' in heard.read_text():
+            if isinstance(event, Heartbeat) and '"tools/call"' in heard.read_text():
                 break
         events.close()
         until(lambda: "notifications/cancelled" in heard.read_text())
-        assert isinstance(session.messages[-1], Result)
+        assert isinstance(session.messages[-1], ToolResult)
         assert "cancelled" in session.messages[-1].output
 
 
 def test_a_server_that_dies_in_a_turn_costs_one_call(tmp_path: Path) -> None:
     with running(tmp_path, "die") as servers:
         calls = [json.dumps([{"name": "echo", "arguments": {"text": "x"}}])]
-        session = Session(Scripted(calls, ["It died."]), [tool(servers)], lambda question: Once())
+        session = Session(
+            Scripted(calls, ["It died."]), [tool(servers)], lambda question: AllowOnce()
+        )
         assert session.ask("Go.") == "It died."
-        (result,) = (one for one in session.messages if isinstance(one, Result))
+        (result,) = (one for one in session.messages if isinstance(one, ToolResult))
         assert not result.ok
         assert "It ended with exit code 3" in result.output

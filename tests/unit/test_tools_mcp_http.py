@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.mcp_servers import opened, source, tool
 from xlam_local.errors import ToolError
-from xlam_local.tools.mcp import Servers
+from xlam_local.tools.mcp import McpClients
 from xlam_local.types import Effect
 
-from .servers import opened, source, tool
-
-SCRIPT = Path(__file__).parent / "mcp_http.py"
+SCRIPT = Path(__file__).parents[1] / "fakes" / "http_mcp_server.py"
 
 
 def answers(port: int) -> bool:
@@ -46,19 +45,20 @@ def address() -> Iterator[str]:
     process.wait()
 
 
-def call(servers: Servers, name: str, **arguments: Any) -> object:
+def call(servers: McpClients, name: str, **arguments: Any) -> object:
     run = tool(servers, name).run
     assert run is not None
     return run(**arguments)
 
 
+@pytest.mark.slow
 def test_a_server_in_the_network_is_listed_called_cancelled_and_restarted(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY", "k-123")
     item = {"url": address, "headers": {"X-Key": "${KEY}"}, "timeout": 2}
     with opened(tmp_path, one=item) as servers:
-        servers.agree("one")
+        servers.trust("one")
         assert tool(servers).effect is Effect.NETWORK
         assert call(servers, "echo", text="hi") == "hi"
         assert "'x-key': 'k-123'" in str(call(servers, "headers"))
@@ -69,21 +69,22 @@ def test_a_server_in_the_network_is_listed_called_cancelled_and_restarted(
         assert call(servers, "echo", text="again") == "again"
 
 
-def test_a_tool_that_comes_later_has_to_be_agreed_to(tmp_path: Path, address: str) -> None:
+def test_a_tool_that_comes_later_must_be_trusted(tmp_path: Path, address: str) -> None:
     with opened(tmp_path, one={"url": address, "timeout": 5}) as servers:
-        servers.agree("one")
+        servers.trust("one")
         assert call(servers, "grow") == "grown"
         end = time.monotonic() + 10
         while source(servers).state == "ready":
             assert time.monotonic() < end
             time.sleep(0.02)
-        assert source(servers).state == "not agreed"
+        assert source(servers).state == "untrusted"
         assert "more: One tool more." in source(servers).detail
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_too_long_is_not_read(tmp_path: Path, address: str) -> None:
     with opened(tmp_path, one={"url": address, "timeout": 20}) as servers:
-        servers.agree("one")
+        servers.trust("one")
         with pytest.raises(ToolError, match="failed"):
             call(servers, "much")
         assert call(servers, "echo", text="still here") == "still here"

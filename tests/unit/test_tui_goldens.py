@@ -1,43 +1,48 @@
-"""Every screen and state of the app, as pictures."""
+"""Every screen and state of the app, compared with a picture."""
 
 from __future__ import annotations
 
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.image import SVGImageSnapshotExtension
 
-from xlam_local.agent import Generation
-from xlam_local.errors import EngineStopped, ModelMissing
-from xlam_local.gbnf import Grammar
+from tests.fakes.fake_engine import Scripted
+from tests.fakes.tui_engines import HeldEngine
+from tests.fakes.tui_helpers import (
+    App,
+    app_loading,
+    app_with,
+    approval_shown,
+    approvals,
+    run_turn,
+    screen_text,
+    submit,
+    wait_idle,
+    wait_until,
+)
+from tests.fakes.turns import PARAMETERS
+from xlam_local.errors import ModelMissing
 from xlam_local.history import History
 from xlam_local.tui.app import XlamApp
-from xlam_local.tui.loaded import Loaded
-from xlam_local.tui.question import Approval
+from xlam_local.tui.state.controller import LoadSteps
 from xlam_local.types import (
-    Answer,
+    AssistantMessage,
     Effect,
-    End,
-    Loading,
-    Note,
-    Prefill,
-    Prompt,
-    Result,
-    Sampling,
+    GenerationEnd,
+    LoadProgress,
+    PrefillProgress,
     Tool,
     ToolCall,
+    ToolResult,
     Usage,
-    User,
+    UserMessage,
 )
-
-from .apps import App, app_opening, app_with, ask, idle, say, screen_text, wait_until
-from .scripted import Scripted
-from .test_agent import PARAMETERS
 
 ANSWER = """\
 # The sum
@@ -91,14 +96,18 @@ WRITES = '[{"name": "write_file", "arguments": {"path": "notes.md", "text": "Buy
 Check = Callable[[XlamApp], None]
 
 
+def columns_by_lines(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
 @pytest.fixture
 def golden(snapshot: SnapshotAssertion) -> Check:
     """Compares the screen with its picture."""
 
     def check(app: XlamApp) -> None:
-        drawn = app.export_screenshot(title="xlam-local")
-        # The identifier is made of the content, which holds the clip paths' names.
-        assert re.sub(r"terminal-\d+", "terminal", drawn) == snapshot(
+        picture = app.export_screenshot(title="xlam-local")
+        # Rich derives the ids of the elements from the whole content.
+        assert re.sub(r"terminal-\d+", "terminal", picture) == snapshot(
             extension_class=SVGImageSnapshotExtension
         )
 
@@ -114,237 +123,248 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-async def still(pilot: App, app: XlamApp) -> None:
-    """Let nothing move any more."""
+async def freeze(pilot: App, app: XlamApp) -> None:
+    """Remove everything from the screen that depends on time."""
     await app.workers.wait_for_complete()
-    app.vitals = None
-    app.chat.figures._letters = 0
+    app.controller.system_stats = None
+    app.chat.stats._bar_chars = 0
     app.chat.prompt.cursor_blink = False
-    app.chat.figures.speeds.extend([0.0] * 60)
-    app.chat.figures.first = None
-    app.chat.tell()
+    app.chat.stats.bars.extend([0.0] * 60)
+    app.chat.stats.first_token_s = None
+    app.chat.update_status()
     await pilot.pause()
 
 
-@pytest.mark.parametrize("size", [(80, 24), (140, 40), (200, 50)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(80, 24), (140, 40), (200, 50)], ids=columns_by_lines)
 async def test_a_chat(golden: Check, size: tuple[int, int]) -> None:
     app = app_with(Scripted([CALLS], [ANSWER]), TOOLS)
     async with app.run_test(size=size) as pilot:
-        await ask(pilot, "What is 2 + 3, and which files are here?")
-        await still(pilot, app)
+        await run_turn(pilot, "What is 2 + 3, and which files are here?")
+        await freeze(pilot, app)
         golden(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["textual-light", "ansi-dark", "nord"])
-async def test_a_chat_in_other_colours(golden: Check, theme: str) -> None:
+async def test_a_chat_in_other_colors(golden: Check, theme: str) -> None:
     app = app_with(Scripted([CALLS], [ANSWER]), TOOLS)
     async with app.run_test(size=(100, 44)) as pilot:
-        await ask(pilot, "What is 2 + 3, and which files are here?")
+        await run_turn(pilot, "What is 2 + 3, and which files are here?")
         app.theme = theme
-        await still(pilot, app)
+        await freeze(pilot, app)
         golden(app)
 
 
-async def test_a_chat_without_colour(golden: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+async def test_a_chat_without_color(golden: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     app = app_with(Scripted([CALLS], [ANSWER]), TOOLS)
     async with app.run_test(size=(100, 44)) as pilot:
-        await ask(pilot, "What is 2 + 3, and which files are here?")
-        await still(pilot, app)
+        await run_turn(pilot, "What is 2 + 3, and which files are here?")
+        await freeze(pilot, app)
         golden(app)
 
 
-async def test_a_message_is_chosen_and_unfolded(golden: Check) -> None:
+@pytest.mark.slow
+async def test_a_selected_and_expanded_card(golden: Check) -> None:
     app = app_with(Scripted([CALLS], ["Done."]), TOOLS)
     async with app.run_test(size=(100, 40)) as pilot:
-        await ask(pilot, "Which files are here?")
+        await run_turn(pilot, "Which files are here?")
         await pilot.press("f6", "up", "enter")
-        await still(pilot, app)
+        await freeze(pilot, app)
         golden(app)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
-async def test_a_question(golden: Check, size: tuple[int, int]) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)], ids=columns_by_lines)
+async def test_an_approval(golden: Check, size: tuple[int, int]) -> None:
     app = app_with(Scripted([WRITES], ["Done."]), TOOLS)
     async with app.run_test(size=size) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        await say(pilot, "Write that down.")
-        await wait_until(pilot, lambda: app.chat.query(Approval))
-        await still(pilot, app)
+        await wait_idle(pilot)
+        await submit(pilot, "Write that down.")
+        await wait_until(pilot, lambda: approvals(app))
+        await freeze(pilot, app)
         golden(app)
         await pilot.press("n")
 
 
-async def test_a_reason(golden: Check) -> None:
+@pytest.mark.slow
+async def test_a_denial_with_a_reason(golden: Check) -> None:
     app = app_with(Scripted([WRITES], ["All right, I leave it."]), TOOLS)
     async with app.run_test(size=(100, 30)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        await say(pilot, "Write that down.")
-        await wait_until(pilot, lambda: app.chat.query(Approval))
+        await wait_idle(pilot)
+        await submit(pilot, "Write that down.")
+        await approval_shown(pilot)
         await pilot.press("r", *"Not in that file.", "enter")
-        await wait_until(pilot, lambda: idle(app))
-        await still(pilot, app)
+        await wait_idle(pilot)
+        await freeze(pilot, app)
         golden(app)
 
 
-class Held(Scripted):
-    """Reads or writes to a point, and waits there."""
-
-    def __init__(self, *items: Prefill | str) -> None:
-        super().__init__()
-        self.items = items
-        self.go = threading.Event()
-
-    def generate(self, written: Prompt, grammar: Grammar | None, sampling: Sampling) -> Generation:
-        yield from self.items
-        self.go.wait(10)
-        raise EngineStopped("llama.cpp ended with signal 9.")
-
-
-HELD: dict[str, tuple[Prefill | str, ...]] = {
-    "reading": (Prefill(0, 4000), Prefill(1000, 4000)),
-    "answering": (Prefill(10, 10), "# Well\n\nOne moment, I am *still*"),
-    "calling": (Prefill(10, 10), CALLS[:70]),
+HELD: dict[str, tuple[PrefillProgress | str, ...]] = {
+    "reading": (PrefillProgress(0, 4000), PrefillProgress(1000, 4000)),
+    "answering": (PrefillProgress(10, 10), "# Well\n\nOne moment, I am *still*"),
+    "calling": (PrefillProgress(10, 10), CALLS[:70]),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", HELD)
-async def test_a_turn_that_goes_on(golden: Check, state: str) -> None:
-    engine = Held(*HELD[state])
+async def test_a_running_turn(golden: Check, state: str) -> None:
+    engine = HeldEngine(*HELD[state])
     app = app_with(engine, TOOLS)
     async with app.run_test(size=(100, 24)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        await say(pilot, "What is 2 + 3?")
-        await say(pilot, "And then?")
-        doing = {"reading": "25 %", "answering": "still", "calling": "a: 2"}[state]
-        await wait_until(pilot, lambda: doing in screen_text(app))
-        await still(pilot, app)
+        await wait_idle(pilot)
+        await submit(pilot, "What is 2 + 3?")
+        await submit(pilot, "And then?")
+        text = {"reading": "25 %", "answering": "still", "calling": "a: 2"}[state]
+        await wait_until(pilot, lambda: text in screen_text(app))
+        await freeze(pilot, app)
         golden(app)
         engine.go.set()
 
 
 async def test_a_crash(golden: Check) -> None:
-    engine = Held("Well, ")
+    engine = HeldEngine("Well, ")
     engine.go.set()
     app = app_with(engine, TOOLS)
     async with app.run_test(size=(100, 24)) as pilot:
-        await ask(pilot, "What is 2 + 3?")
-        await still(pilot, app)
+        await run_turn(pilot, "What is 2 + 3?")
+        await freeze(pilot, app)
         golden(app)
 
 
-async def test_the_numbers(golden: Check) -> None:
+@pytest.mark.slow
+async def test_the_statistics(golden: Check) -> None:
     usage = Usage(1400, 1250, 60, 0.4, 3.0, drafted_tokens=20, accepted_tokens=15)
-    app = app_with(Scripted(["Well.", End(False, usage)]), TOOLS)
+    app = app_with(Scripted(["Well.", GenerationEnd(False, usage)]), TOOLS)
     async with app.run_test(size=(120, 32)) as pilot:
-        await ask(pilot, "What is 2 + 3?")
+        await run_turn(pilot, "What is 2 + 3?")
         await pilot.press("f5")
-        await still(pilot, app)
+        await freeze(pilot, app)
         golden(app)
 
 
-async def test_what_completes_the_line(golden: Check) -> None:
+@pytest.mark.slow
+async def test_completions(golden: Check) -> None:
     app = app_with(Scripted(), TOOLS)
     async with app.run_test() as pilot:
-        await wait_until(pilot, lambda: idle(app))
+        await wait_idle(pilot)
         await pilot.press(*"/", "down")
-        await still(pilot, app)
+        await freeze(pilot, app)
         golden(app)
 
 
 async def test_loading(golden: Check) -> None:
     go = threading.Event()
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
-        yield Loading(0.4)
+    def load_engine(name: str | None) -> LoadSteps:
+        yield LoadProgress(0.4)
         go.wait(10)
         return Scripted()
 
-    app = app_opening(opening)
+    app = app_loading(load_engine)
     async with app.run_test() as pilot:
         await wait_until(pilot, lambda: "40 %" in screen_text(app))
-        await still(pilot, app)
+        await freeze(pilot, app)
         golden(app)
         go.set()
 
 
-def missing(name: str | None) -> Generator[Loading | Note, None, Loaded]:
-    yield Loading(0.0)
+def no_model(name: str | None) -> LoadSteps:
+    yield LoadProgress(0.0)
     raise ModelMissing("No model is installed.")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)], ids=columns_by_lines)
 async def test_the_first_start(golden: Check, size: tuple[int, int]) -> None:
-    app = app_opening(missing)
+    app = app_loading(no_model)
     async with app.run_test(size=size) as pilot:
-        await wait_until(pilot, lambda: "can be had" in screen_text(app))
-        await wait_until(pilot, lambda: "For this machine" in screen_text(app))
-        await still(pilot, app)
+        await wait_until(pilot, lambda: "KV cache, 8192 tokens" in screen_text(app))
+        await wait_until(pilot, lambda: "Recommended for this machine" in screen_text(app))
+        await freeze(pilot, app)
         golden(app)
 
 
-async def test_a_licence(golden: Check) -> None:
-    app = app_opening(missing)
+@pytest.mark.slow
+async def test_a_license(golden: Check) -> None:
+    app = app_loading(no_model)
     async with app.run_test(size=(120, 30)) as pilot:
-        await wait_until(pilot, lambda: "can be had" in screen_text(app))
+        await wait_until(pilot, lambda: "KV cache, 8192 tokens" in screen_text(app))
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "Do you accept this?" in screen_text(app))
+        await wait_until(pilot, lambda: "Do you accept?" in screen_text(app))
         golden(app)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)], ids=columns_by_lines)
 async def test_the_tools(golden: Check, size: tuple[int, int]) -> None:
     app = app_with(Scripted(), TOOLS)
     async with app.run_test(size=size) as pilot:
-        await wait_until(pilot, lambda: idle(app))
+        await wait_idle(pilot)
         await pilot.press("f3")
-        await wait_until(pilot, lambda: "tokens together" in screen_text(app))
+        await wait_until(pilot, lambda: "tokens in total" in screen_text(app))
         await pilot.press("down")
         await wait_until(pilot, lambda: "Policy" in screen_text(app))
         golden(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["", "milk"])
 async def test_the_history(golden: Check, own_folders: Path, words: str) -> None:
     history = History(own_folders / "data" / "history.db")
     call = ToolCall("call_0", "list_files", {"folder": "."})
-    history.take("", [User("Where is the milk?"), Answer("In the *fridge*.")])
-    history.take("", [User("And the bread?"), Result(call, "bread.txt"), Answer("In a file.")])
+    history.import_messages(
+        "", [UserMessage("Where is the milk?"), AssistantMessage("In the *fridge*.")]
+    )
+    history.import_messages(
+        "",
+        [
+            UserMessage("And the bread?"),
+            ToolResult(call, "bread.txt"),
+            AssistantMessage("In a file."),
+        ],
+    )
     history._database.execute("UPDATE conversation SET changed = 1800000000 - id * 100000")
     history.close()
     app = app_with(Scripted(), TOOLS)
     async with app.run_test(size=(100, 30)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
-        await say(pilot, f"/search {words}" if words else "/history")
-        told = "milk" if words else "bread"
-        await wait_until(pilot, lambda: f"{told}?" in screen_text(app).partition("│")[2])
+        await wait_idle(pilot)
+        await submit(pilot, f"/search {words}" if words else "/history")
+        found = "milk" if words else "bread"
+        await wait_until(pilot, lambda: f"{found}?" in screen_text(app).partition("│")[2])
         app.screen.query_one("#list").focus()
-        await still(pilot, app)
+        await freeze(pilot, app)
         golden(app)
 
 
+@pytest.mark.slow
 async def test_the_settings(golden: Check) -> None:
     app = app_with(Scripted())
     async with app.run_test() as pilot:
-        await wait_until(pilot, lambda: idle(app))
+        await wait_idle(pilot)
         await pilot.press("f4", "down")
         await pilot.press(*"4096", "enter")
-        await wait_until(pilot, lambda: "context is kept" in screen_text(app))
+        await wait_until(pilot, lambda: "Saved context" in screen_text(app))
         app.screen.set_focus(None)
+        app.screen.refresh(layout=True)  # The scroll bar may be drawn before the message's height.
         await pilot.pause()
         golden(app)
 
 
+@pytest.mark.slow
 async def test_the_help(golden: Check) -> None:
     app = app_with(Scripted())
     async with app.run_test(size=(100, 30)) as pilot:
-        await wait_until(pilot, lambda: idle(app))
+        await wait_idle(pilot)
         await pilot.press("f1")
         await wait_until(pilot, lambda: "/export" in screen_text(app))
         golden(app)
 
 
-async def test_a_terminal_too_small(golden: Check) -> None:
+async def test_a_small_terminal(golden: Check) -> None:
     app = app_with(Scripted())
     async with app.run_test(size=(30, 8)) as pilot:
         await wait_until(pilot, lambda: "too small" in screen_text(app))

@@ -1,4 +1,4 @@
-"""llama-cpp-python's own way to write under a grammar, to be measured beside ours."""
+"""Generate with llama-cpp-python's high-level class, which our engine is compared with."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import llama_cpp
 
 
-class Peer:
-    """llama-cpp-python's high-level class, with the same file, context and threads."""
+class LlamaCppPython:
+    """A model in llama-cpp-python, with the same context and threads as ours."""
 
-    def __init__(self, path: Path, context: int, threads: int) -> None:
+    def __init__(self, path: Path, context_size: int, threads: int) -> None:
         self._llama: Any = llama_cpp.Llama(
             str(path),
-            n_ctx=context,
+            n_ctx=context_size,
             n_threads=threads,
             n_threads_batch=threads,
             n_gpu_layers=-1,
@@ -24,20 +24,23 @@ class Peer:
         )
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._llama.close()
 
-    def write(self, tokens: Sequence[int], grammar: str | None, most: int) -> tuple[int, float]:
-        """Write on greedily, under a GBNF grammar or freely: tokens a second after the first."""
-        rules = llama_cpp.LlamaGrammar.from_string(grammar, verbose=False) if grammar else None
+    def speed(self, prompt: Sequence[int], gbnf: str | None, max_tokens: int) -> float:
+        """Generate greedily after a prompt, and return the tokens per second after the first.
+
+        `gbnf` is the grammar that LlamaGrammar enforces; None enforces none.
+        """
+        grammar = llama_cpp.LlamaGrammar.from_string(gbnf, verbose=False) if gbnf else None
         vocab = llama_cpp.llama_model_get_vocab(self._llama.model)
-        count, first = 0, 0.0
-        steps = self._llama.generate(tokens, temp=0.0, top_k=1, grammar=rules, reset=True)
-        for token in steps:
+        count, first_at = 0, 0.0
+        tokens = self._llama.generate(prompt, temp=0.0, top_k=1, grammar=grammar, reset=True)
+        for token in tokens:
             if llama_cpp.llama_vocab_is_eog(vocab, token):
                 break
-            first = first or time.perf_counter()
+            first_at = first_at or time.perf_counter()
             count += 1
-            if count == most:
+            if count == max_tokens:
                 break
-        return count, (count - 1) / max(time.perf_counter() - first, 1e-9)
+        return (count - 1) / max(time.perf_counter() - first_at, 1e-9)

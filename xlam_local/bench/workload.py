@@ -1,10 +1,11 @@
-"""What is written while speed is measured: weather and flights, and a story."""
+"""What is generated while the speed is measured: tool calls and a story."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ..types import Tool, User
+from ..types import Tool, UserMessage
 
 WEATHER = Tool(
     "get_weather",
@@ -34,16 +35,17 @@ FLIGHTS = Tool(
     },
 )
 TOOLS = (WEATHER, FLIGHTS)
-TRIP = User(
+TRIP = UserMessage(
     "Find flights from San Francisco to London on 2026-12-24 for 2 passengers in business class, "
     "and tell me the weather in London in celsius."
 )
-STORY = User("Tell me a long story about a lighthouse keeper and a whale.")
+STORY = UserMessage("Tell me a long story about a lighthouse keeper and a whale.")
 PADDING = "These are notes on how the assistant works with its tools, day by day. "
+PADDING_TOKENS = 15
 
 
 def many_tools(count: int) -> tuple[Tool, ...]:
-    """As many tools as stand in an assistant's prompt."""
+    """Return `count` tools with different names."""
     numbered = [
         Tool(f"{tool.name}_{number}", tool.description, tool.parameters)
         for number in range(count)
@@ -52,9 +54,9 @@ def many_tools(count: int) -> tuple[Tool, ...]:
     return tuple(numbered[:count])
 
 
-def calls_schema() -> dict[str, Any]:
-    """The schema of an array of calls, for servers that take one."""
-    call = [
+def calls_schema(tools: Sequence[Tool] = TOOLS) -> dict[str, Any]:
+    """Return the JSON Schema of an array of calls, for a server that enforces one."""
+    calls = [
         {
             "type": "object",
             "properties": {
@@ -64,6 +66,6 @@ def calls_schema() -> dict[str, Any]:
             "required": ["name", "arguments"],
             "additionalProperties": False,
         }
-        for tool in TOOLS
+        for tool in tools
     ]
-    return {"type": "array", "minItems": 1, "items": {"anyOf": call}}
+    return {"type": "array", "minItems": 1, "items": {"anyOf": calls}}

@@ -1,68 +1,55 @@
-"""The commands, one file per group."""
+"""The command line: one module per command."""
 
 from __future__ import annotations
 
-import os
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
-from .. import __version__
+from .. import __version__, config, tui
 from ..errors import UsageError, XlamError
+from ..terminal_text import escape_control
+from . import streams
+from .lazy_group import LazyGroup, Target
 
-# Where each command is: its module is imported only when the command is asked for.
 COMMANDS = {
-    "ask": "ask",
-    "bench": "bench",
-    "call": "call",
-    "demo": "demo",
-    "doctor": "doctor",
-    "grammar": "grammar",
-    "history": "history",
-    "models": "models",
-    "prefixes": "prefixes",
-    "prompt": "prompt",
-    "tools": "tools",
+    "ask": Target("ask", "Ask TEXT, and let the model call tools until it answers."),
+    "batch": Target(
+        "batch", "Run the requests of IN, one per line, and append each result to OUT."
+    ),
+    "bench": Target(
+        "bench", "Measure the speed on this machine, next to llama-cpp-python in the same run."
+    ),
+    "cache": Target(
+        "cache", "Show the prompts in the on-disk prompt cache, which need not be processed again."
+    ),
+    "call": Target("call", "Turn TEXT into calls to the --tools, as JSON; no tool runs."),
+    "completion": Target(
+        "completion", "Print a script that completes commands and options in SHELL."
+    ),
+    "demo": Target("demo", "Watch a small model call tools."),
+    "doctor": Target("doctor", "Check this machine and suggest fixes."),
+    "eval": Target("eval", "Measure the accuracy of models, with and without the grammar."),
+    "grammar": Target(
+        "grammar", "Print the GBNF grammar for the tools in FILE, as llama.cpp loads it."
+    ),
+    "history": Target("history", "List, search, export and delete conversations."),
+    "mcp": Target("mcp", "Serve tools over the Model Context Protocol (MCP)."),
+    "models": Target("models", "Download, list, verify and remove models."),
+    "prompt": Target(
+        "prompt", "Print the exact prompt for the conversation in FILE; - reads stdin."
+    ),
+    "serve": Target("serve", "Serve the model to other programs over HTTP, with OpenAI's API."),
+    "tools": Target("tools", "List, check, add, trust and test the tools that a model can call."),
 }
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 
 
-class Commands(click.Group):
-    """The commands in COMMANDS."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands, in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command called `cmd_name`."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(
-            import_module(f".{COMMANDS[cmd_name]}", __name__), cmd_name
-        )
-        return command
-
-
-def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        click.echo(f"xlam-local {__version__}")
-        ctx.exit()
-
-
-@click.group(cls=Commands, invoke_without_command=True)
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_version,
-    help="Show the version and end.",
-)
-@click.option("-m", "--model", help="The model to open the app with.")
-@click.option("--ephemeral", is_flag=True, help="In the app, write nothing of it down.")
+@click.group(cls=LazyGroup, targets=COMMANDS, invoke_without_command=True)
+@click.version_option(__version__, prog_name="xlam-local", message="%(prog)s %(version)s")
+@click.option("-m", "--model", help="Model to open the app with.")
+@click.option("--ephemeral", is_flag=True, help="Do not save this conversation (app only).")
 @click.pass_context
 def xlam_local(ctx: click.Context, model: str | None, ephemeral: bool) -> None:
     """Run xLAM-2 function-calling models on this machine, with local tools.
@@ -73,49 +60,50 @@ def xlam_local(ctx: click.Context, model: str | None, ephemeral: bool) -> None:
         _open_app(model, ephemeral)
     elif model is not None or ephemeral:
         raise click.UsageError(
-            "An option before a command is for the app; put it after the command."
+            "Options before a command are for the app; put them after the command."
         )
 
 
 def _open_app(model: str | None, ephemeral: bool) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise click.UsageError("The app needs a terminal; in a script, use `xlam-local ask`.")
-    from .. import config
-    from ..tui import run
-    from . import logs
+    # Only the app and commands with a model write a log; logging.handlers imports sockets.
+    from . import log_file, remote_consent
 
     folders = config.folders()
-    logs.start(folders.state)
-    notes: tuple[str, ...] = ()
+    if ephemeral:
+        log_file.discard()  # Tracebacks can quote what was said.
+    else:
+        log_file.start(folders.state)
+    notices: tuple[str, ...] = ()
     try:
         settings = config.load(folders.config / "config.toml")
     except UsageError as error:
-        settings, notes = config.Config(), (f"{error} The defaults hold.",)
-    run(model, settings, folders, ephemeral, notes)
+        settings, notices = config.Config(), (f"{error} The default settings are used.",)
+    settings = remote_consent.ask(model, settings, folders)
+    tui.run(model, settings, folders, ephemeral, notices)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exits with the code that the README lists."""
+    """Run the command line and exit with its exit code."""
+    streams.prepare()
     sys.exit(run_command(arguments))
 
 
 def run_command(arguments: list[str] | None = None) -> int:
-    """Run the command line; what went wrong is one sentence on stderr and an exit code."""
+    """Run the command line; print an error as one sentence on stderr, and return the exit code."""
     try:
         code: Any = xlam_local.main(arguments, prog_name="xlam-local", standalone_mode=False)
+        streams.finish()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except XlamError as error:
-        from ..sanitize import printable
-
-        click.echo(f"Error: {printable(str(error))}", err=True)
+        click.echo(f"Error: {escape_control(str(error))}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain of it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except streams.OutputClosed:
         return 0
     return code if isinstance(code, int) else 0

@@ -1,52 +1,84 @@
-"""The command that turns words into calls and runs none of them."""
+"""`call`: turn a request into tool calls, and run none of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
-from .. import wire
+from ..agent import turn
 from ..errors import UsageError
-from ..types import Answer, Calls, Done, Message, Note, Once, System, User
-from .options import Wanted, choice_option, model_options, read_text, warn_of_refusals
+from ..grammar import compile_tools
+from ..openai_format import call_to_json
+from ..types import (
+    AllowOnce,
+    AssistantMessage,
+    Done,
+    Event,
+    Message,
+    Notice,
+    SystemMessage,
+    ToolCalls,
+)
+from .offered_tools import find_tools, show_offered, with_cost_notice
+from .options import ModelOptions, model_options, tool_choice_option, warn_of_refusals
+from .render import play
+from .request import file_option, read_request
+from .streams import echo_json
 
 
 @click.command()
 @click.argument("text", nargs=-1)
-@choice_option("required")
-@click.option("--system", help="The system message.")
+@tool_choice_option("required")
+@file_option
 @model_options
-def call(wanted: Wanted, text: tuple[str, ...], system: str | None) -> None:
-    """Turn TEXT into calls to the tools given, as JSON; nothing runs.
+def call(model: ModelOptions, text: tuple[str, ...], files: tuple[Path, ...]) -> None:
+    """Turn TEXT into calls to the --tools, as JSON; no tool runs.
 
-    Without TEXT, stdin is read. The calls are one array on stdout, empty where the model
-    rather answers. A call that ran out of room is closed as its schema allows, and the exit code
-    is 1.
+    Text on stdin is added to TEXT, and so are the files of -f. The calls are printed to stdout as
+    one array, which is empty if the model answers instead. A call that reaches the token limit is
+    completed as its schema requires, and the exit code is 1.
     """
-    from .. import agent
-    from ..grammar import for_turn
-    from ..session import ending
-
-    tools = wanted.load_tools()
+    tools = model.load_tools()
     if not tools:
-        raise UsageError("Name a file of tools with --tools.")
-    warn_of_refusals(for_turn(tools).report)
-    settings = wanted.settings()
-    said: list[Message] = [System(system)] if system else []
-    said.append(User(read_text(text)))
-    engine = wanted.engine(settings)
-    calls, done = Calls(()), Done("cancelled")
-    for event in agent.turn(said, tools, engine, lambda tool, call: Once(), wanted.rules(settings)):
+        raise UsageError("--tools is required: name a tool file.")
+    if model.only:
+        tools = tuple(find_tools(model.only, tools, "--only"))
+    compiled = compile_tools(tools)
+    warn_of_refusals(compiled.report)
+    settings = model.settings()
+    request = read_request(text, files)
+    messages: list[Message] = [SystemMessage(settings.system)] if settings.system else []
+    messages.append(request)
+    engine, options = model.load(settings), model.turn_options(settings)
+    if model.verbose:
+        show_offered(compiled.tools, engine)
+    events = turn(messages, tools, engine, lambda _tool, _call: AllowOnce(), options)
+    if not model.only:
+        events = with_cost_notice(events, compiled.tools, engine)
+    play(events, CallsOutput(), quiet=model.quiet)
+
+
+class CallsOutput:
+    """Prints the calls on stdout, and what the model says instead on stderr."""
+
+    def __init__(self) -> None:
+        self._calls = ToolCalls(())
+
+    def show(self, event: Event) -> None:
+        """Print answers and notices on stderr."""
         match event:
-            case Calls():
-                calls = event
-            case Answer(answer):
-                click.echo(answer, err=True)
-            case Note(note):
-                click.echo(note, err=True)
-            case Done():
-                done = event
-    made = calls.calls if done.reason in {"calls", "cut"} else ()
-    if made or done.reason == "answer":
-        click.echo(wire.dumps([wire.call_json(call) for call in made]))
-    if error := ending(done.reason):
-        raise error
+            case ToolCalls():
+                self._calls = event
+            case AssistantMessage(text) | Notice(text):
+                click.echo(text, err=True)
+            case _:
+                pass
+
+    def finish(self, done: Done, messages: Sequence[Message]) -> None:
+        """Print the calls as an array; nothing if the turn failed without calls."""
+        has_calls = done.finish_reason in {"tool_calls", "length"}
+        calls = self._calls.calls if has_calls else ()
+        if calls or done.finish_reason == "stop":
+            echo_json([call_to_json(call) for call in calls])

@@ -1,54 +1,41 @@
-"""The command that shows the grammar of a file of tools."""
+"""`grammar`: print the grammar of a tool file."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ..types import Tool
-from . import offering
-from .options import choice_option, warn_of_refusals
+from .. import gbnf
+from ..grammar import compile_tools
+from . import toolbox_options
+from .options import tool_choice_option, warn_of_refusals
+from .streams import echo_json
+from .tool_tokens import tool_tokens
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@choice_option("auto")
-@click.option("--no-parallel", is_flag=True, help="At most one call in a reply.")
-@click.option("--trust", is_flag=True, help="Run FILE, where it is Python, to see its tools.")
-@click.option("--report", is_flag=True, help="What becomes of each keyword, as JSON.")
-@click.option("-m", "--model", help="With --report: what each tool costs in this model's prompts.")
+@tool_choice_option("auto")
+@click.option("--no-parallel", is_flag=True, help="Allow one call per reply.")
+@click.option("--trust", is_flag=True, help="Trust FILE if it is Python: it must run to be read.")
+@click.option("--report", is_flag=True, help="Print how each schema keyword is enforced, as JSON.")
+@click.option("-m", "--model", help="With --report: count the prompt tokens of each tool.")
 def grammar(
     file: Path, tool_choice: str, no_parallel: bool, trust: bool, report: bool, model: str | None
 ) -> None:
-    """Print the GBNF for the tools in FILE, as llama.cpp loads it."""
-    from .. import gbnf
-    from .. import grammar as compiler
-
+    """Print the GBNF grammar for the tools in FILE, as llama.cpp loads it."""
     if model and not report:
-        raise click.UsageError("--model is for --report.")
-    written = offering.schemas([file], trust)
-    offer = compiler.for_turn(written, tool_choice, not no_parallel)
-    warn_of_refusals(offer.report)
+        raise click.UsageError("--model needs --report.")
+    tools = toolbox_options.load_schemas([file], trust)
+    compiled = compile_tools(tools, tool_choice, not no_parallel)
+    warn_of_refusals(compiled.report)
     if report:
-        rows = [*(costs(written, model) if model else ()), *map(asdict, offer.report)]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        rows = [asdict(entry) for entry in compiled.report]
+        if model:
+            counts = zip(tools, tool_tokens(tools, model).counts, strict=True)
+            rows = [{"tool": tool.name, "tokens": tokens} for tool, tokens in counts] + rows
+        echo_json(rows, indent=2)
     else:
-        click.echo(gbnf.text(offer.grammar), nl=False)
-
-
-def costs(tools: Sequence[Tool], model: str) -> Iterator[dict[str, Any]]:
-    """How many tokens each tool takes in a prompt, when it is offered."""
-    from .. import config, models, prompt
-    from ..engine.vocabulary import count
-
-    folders = config.folders()
-    path = models.find(model, models.Store.under(folders.config, folders.data))
-    models.header(path)
-    counted = count(path, [prompt.tool_text(tool) for tool in tools])
-    for tool, tokens in zip(tools, counted, strict=True):
-        yield {"tool": tool.name, "tokens": tokens}
+        click.echo(gbnf.to_gbnf(compiled.grammar), nl=False)

@@ -1,26 +1,36 @@
-"""The commands for conversations that were kept."""
+"""`xlam-local history`: list, search, export, import, rename and remove conversations."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from .. import config, wire
+from .. import config
 from ..errors import UsageError
-from ..sanitize import printable
-
-if TYPE_CHECKING:
-    from ..history import History, Summary
+from ..history import History, SearchHit, Summary
+from ..history import export as export_formats
+from ..history.importing import read_import
+from ..history.replies import conversation_hash, offered_tools
+from ..history.training import FORMS, Selection
+from ..history.types import RATINGS
+from ..prompt import FAMILIES
+from ..terminal_text import escape_control
+from ..types import AssistantMessage, ToolCalls
+from .history_training import export_training
+from .questions import confirm
+from .streams import echo_json, encodable_json
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
 FORMATS = ("markdown", "json", "jsonl")
+MAX_HITS = 10_000
+"""Messages that a search looks at before the best of each conversation is chosen."""
 
 
 @click.group()
@@ -29,59 +39,127 @@ def history() -> None:
 
 
 @contextmanager
-def opened() -> Iterator[History]:
-    """The user's history."""
-    from ..history import History
-
-    kept = History(config.folders().data / "history.db")
-    if kept.note:
-        click.echo(printable(kept.note), err=True)
-    with closing(kept):
-        yield kept
+def open_history() -> Iterator[History]:
+    """Open the user's history; print what had to be repaired."""
+    store = History(config.folders().data / "history.db")
+    if store.note:
+        click.echo(escape_control(store.note), err=True)
+    with closing(store):
+        yield store
 
 
 @history.command("list")
 @AS_JSON
 def list_(as_json: bool) -> None:
     """List the conversations, the latest first."""
-    with opened() as kept:
-        found = kept.summaries()
+    with open_history() as store:
+        found = store.summaries()
+    if not found:
+        click.echo("The history has no conversations.", err=True)
     if as_json:
-        click.echo(wire.dumps([asdict(one) for one in found]))
+        echo_json([asdict(one) for one in found])
         return
     for one in found:
-        click.echo(printable(line(one)))
+        click.echo(escape_control(summary_line(one)))
 
 
 @history.command()
 @click.argument("words", nargs=-1, required=True)
 @AS_JSON
 def search(words: tuple[str, ...], as_json: bool) -> None:
-    """Find messages by their WORDS; the last word may be unfinished."""
-    with opened() as kept:
-        found = kept.search(" ".join(words))
+    """Find conversations by the WORDS of a message; the last word may be a prefix.
+
+    Each conversation is listed once, with the message that fits best.
+    """
+    with open_history() as store:
+        found = _best_of_each(store.search(" ".join(words), MAX_HITS))
+    if not found:
+        click.echo(f"No message has the words {escape_control(' '.join(words))!r}.", err=True)
     if as_json:
-        click.echo(wire.dumps([asdict(one) for one in found]))
+        echo_json([asdict(one) for one in found])
         return
     for one in found:
-        click.echo(printable(f"{line(one.conversation)}\n       {one.excerpt}"))
+        click.echo(escape_control(f"{summary_line(one.conversation)}\n       {one.excerpt}"))
 
 
 @history.command()
-@click.argument("number", type=int)
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--format", "form", type=click.Choice(FORMATS), help="By the file's name if not set.")
-def export(number: int, file: Path | None, form: str | None) -> None:
-    """Write the conversation NUMBER to FILE (.md, .json, .jsonl), or to stdout as Markdown."""
-    from ..history import exports
+@click.argument("words", metavar="[NUMBER] [FILE]", nargs=-1)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the file's suffix.")
+@click.option("--all", "every", is_flag=True, help="With --as: export all conversations.")
+@click.option(
+    "--as",
+    "training_form",
+    type=click.Choice(list(FORMS)),
+    help="Write training data in this format to the folder FILE.",
+)
+@click.option("--rated", is_flag=True, help="With --as: only replies that are rated up.")
+@click.option(
+    "--family",
+    type=click.Choice(list(FAMILIES)),
+    help="With --as: the base model whose prompts are written. Default: as the model got them.",
+)
+@click.option("--yes", is_flag=True, help="With --as: write texts that look like secrets.")
+def export(
+    words: tuple[str, ...],
+    form: str | None,
+    every: bool,
+    training_form: str | None,
+    rated: bool,
+    family: str | None,
+    yes: bool,
+) -> None:
+    """Write the conversation NUMBER to FILE (.md, .json, .jsonl).
 
-    named = exports.ENDINGS.get(file.suffix) if file else "markdown"
+    Without FILE, or if it is -, the conversation is printed, by default as Markdown. With --as,
+    FILE is a new folder for training data and a report; --all takes all conversations instead of
+    one NUMBER.
+    """
+    number, file = _number_and_file(words, every)
+    if training_form is None:
+        if every or rated or family or yes:
+            raise click.UsageError("--all, --rated, --family and --yes need --as.")
+        assert number is not None
+        _export_one(number, file, form)
+        return
+    if file is None or form is not None:
+        raise click.UsageError("--as needs the name of a folder, and excludes --format.")
+    selection = Selection(FAMILIES[family] if family else None, rated)
+    with open_history() as store:
+        numbers = [one.id for one in store.summaries()][::-1] if number is None else [number]
+        export_training(store, numbers, training_form, file, selection, yes)
+
+
+def _number_and_file(words: Sequence[str], every: bool) -> tuple[int | None, Path | None]:
+    """Return the number of a conversation, None for all, and the file."""
+    rest = list(words)
+    number = None
+    if not every:
+        if not rest:
+            raise click.UsageError("Missing argument NUMBER.")
+        if not rest[0].isdecimal():
+            raise click.UsageError(f"Invalid value for NUMBER: {rest[0]!r} is not a number.")
+        number = int(rest.pop(0))
+    if len(rest) > 1:
+        raise click.UsageError(f"Got unexpected extra argument ({rest[1]}).")
+    return number, Path(rest[0]) if rest and rest[0] != "-" else None
+
+
+def _export_one(number: int, file: Path | None, form: str | None) -> None:
+    """Write one conversation to a file or to stdout."""
+    named = export_formats.SUFFIXES.get(file.suffix) if file else "markdown"
     if (wanted := form or named) is None:
-        raise UsageError(f"{file} has to end in {', '.join(exports.ENDINGS)}; or say --format.")
-    with opened() as kept:
-        text = exports.export(kept.get(number), kept.messages(number), exports.FORMATS[wanted])
+        raise UsageError(
+            f"{file} must end in {', '.join(export_formats.SUFFIXES)}, or pass --format."
+        )
+    with open_history() as store:
+        text = export_formats.export(
+            store.get(number),
+            store.messages(number),
+            export_formats.FORMATS[wanted],
+            offered_tools(store.replies(number).values()),
+        )
     if file is None:
-        click.echo(printable(text) if sys.stdout.isatty() else text, nl=False)
+        _print(text if wanted == "markdown" else encodable_json(text))
         return
     try:
         file.write_text(text, encoding="utf-8", errors="replace")
@@ -89,20 +167,65 @@ def export(number: int, file: Path | None, form: str | None) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from error
 
 
+@history.command()
+@click.argument("number", type=int)
+def show(number: int) -> None:
+    """Print the conversation NUMBER as Markdown."""
+    with open_history() as store:
+        _print(export_formats.export(store.get(number), store.messages(number), "markdown"))
+
+
 @history.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-def import_(file: Path) -> None:
-    """Take a conversation from a FILE: JSON or JSONL, ours or in OpenAI's form."""
-    from ..history import exports
+@click.option("--again", is_flag=True, help="Import also what was imported before.")
+def import_(file: Path, again: bool) -> None:
+    """Import conversations from FILE, and print the number of each.
 
-    try:
-        title, messages = exports.read(file.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not a text file.") from error
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from error
-    with opened() as kept:
-        click.echo(kept.take(title, messages))
+    The format is recognized by the content: JSON or JSONL of xlam-local, OpenAI, Anthropic, Ollama
+    or ShareGPT, with tools; results of tau-bench and tau2-bench; logs.db of llm; ATIF; and the
+    exports of Open WebUI and ChatGPT. Conversations that cannot be read are named and left out.
+    """
+    found = read_import(file)
+    added = 0
+    with open_history() as store:
+        hashes: Counter[str] = Counter()
+        for one in found.conversations:
+            content = conversation_hash(one.messages, one.tools)
+            hashes[content] += 1  # A file may have the same conversation several times.
+            source = f"{content}-{hashes[content]}"
+            if again or not store.is_imported(source):
+                about = one.summary
+                number = store.import_messages(about.title, one.messages, about, one.tools, source)
+                click.echo(number)
+                added += 1
+    for fault in found.faults:
+        click.echo(escape_control(f"Left out: {fault}"), err=True)
+    known = len(found.conversations) - added
+    if known or found.faults:
+        summary = f"{added} imported, {known} imported before, {len(found.faults)} left out."
+        click.echo(summary, err=True)
+
+
+@history.command()
+@click.argument("number", type=int)
+@click.argument("rating", type=click.Choice(list(RATINGS)))
+@click.option(
+    "--place",
+    type=click.IntRange(0),
+    help="The message, counted from 0. Default: the model's last message.",
+)
+def rate(number: int, rating: str, place: int | None) -> None:
+    """Rate a reply of the conversation NUMBER: up, down, or none.
+
+    Ratings select what `history export --rated` writes.
+    """
+    with open_history() as store:
+        if place is None:
+            said = enumerate(store.messages(number))
+            place = max(
+                (n for n, m in said if isinstance(m, AssistantMessage | ToolCalls)), default=0
+            )
+        store.rate(number, place, RATINGS[rating])
 
 
 @history.command()
@@ -110,23 +233,38 @@ def import_(file: Path) -> None:
 @click.argument("title")
 def rename(number: int, title: str) -> None:
     """Give the conversation NUMBER a TITLE."""
-    with opened() as kept:
-        kept.rename(number, title)
+    with open_history() as store:
+        store.rename(number, title)
 
 
 @history.command()
 @click.argument("number", type=int)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def remove(number: int, yes: bool) -> None:
-    """Delete the conversation NUMBER for good."""
-    with opened() as kept:
-        title = printable(kept.get(number).title)
-        if not yes and sys.stdin.isatty() and not click.confirm(f"Delete {title!r}?", err=True):
+    """Delete the conversation NUMBER permanently."""
+    with open_history() as store:
+        title = escape_control(store.get(number).title)
+        if not yes and sys.stdin.isatty() and not confirm(f"Delete {title!r}?"):
             return
-        kept.remove(number)
+        store.remove(number)
 
 
-def line(one: Summary) -> str:
-    """A conversation on one line."""
-    when = datetime.fromtimestamp(one.changed)
-    return f"{one.id:>5}  {when:%Y-%m-%d %H:%M}  {one.messages:>4} messages  {one.title}"
+def _best_of_each(hits: Sequence[SearchHit]) -> list[SearchHit]:
+    """Return the first hit of each conversation."""
+    first: dict[int, SearchHit] = {}
+    for hit in hits:
+        first.setdefault(hit.conversation.id, hit)
+    return list(first.values())
+
+
+def _print(text: str) -> None:
+    """Print a conversation; on a terminal, control characters are escaped."""
+    click.echo(escape_control(text) if sys.stdout.isatty() else text, nl=False)
+
+
+def summary_line(summary: Summary) -> str:
+    """Return a conversation on one line."""
+    when = datetime.fromtimestamp(summary.changed)
+    return (
+        f"{summary.id:>5}  {when:%Y-%m-%d %H:%M}  {summary.messages:>4} messages  {summary.title}"
+    )

@@ -1,112 +1,168 @@
-"""The command that tells all about a model."""
+"""`models show`: print the description of a model."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import config
-from ..errors import ModelMissing
-from ..models import Store, amount, get
-from ..sanitize import printable
+from ..engine.subprocess_engine import SubprocessEngine
+from ..model_loading import find_remote, load_model
+from ..models import format_bytes
+from ..models.chat_template_check import TemplateComparison
+from ..models.describe import (
+    CatalogDescription,
+    FileDescription,
+    ModelDescription,
+    PublishedVariants,
+    describe_model,
+)
+from ..terminal_text import escape_control
+from . import remote_consent
+from .models_store import user_store
+from .streams import echo_json
 
 if TYPE_CHECKING:
-    from ..models.catalog import Model
-    from ..models.details import Inside, Offer
+    from ..remote.remote_engine import RemoteEngine
+
+HUB_TIMEOUT_S = 5.0
+"""The catalog has the same facts, so a slow Hub is not worth a long wait."""
+LABEL_WIDTH = 13
 
 
 @click.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:
-    """Tell all about a model: its files, its licence, what its file says of itself."""
+    """Show a model's published files, its license, and what its installed file says.
+
+    For a URL, or an entry of models.toml with one: what the server is, and how busy it is.
+    """
     folders = config.folders()
-    found = gathered(name, Store.under(folders.config, folders.data))
+    settings = config.load(folders.config / "config.toml")
+    if find_remote(name, settings, user_store()) is not None:
+        settings = remote_consent.ask(name, settings, folders)
+        engine = load_model(name, settings, folders)
+        found = server_json(engine)
+        if as_json:
+            echo_json(found, indent=2)
+        else:
+            click.echo(escape_control("\n".join(_labeled(**found))))
+        return
+    from ..models.hub import HubClient  # It imports huggingface_hub, which is slow.
+
+    hub = HubClient.from_environment(HUB_TIMEOUT_S)
+    description = describe_model(name, user_store(), hub)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        echo_json(description_to_json(description), indent=2)
     else:
-        click.echo(printable("\n".join(lines(found))))
+        click.echo(escape_control("\n".join(description_lines(description))))
 
 
-def gathered(name: str, store: Store) -> dict[str, Any]:
-    """What the catalog, the Hub and the installed file say, in one object."""
-    from ..models import catalog, details, sources
-    from ..models.hub import Hub
-
-    model = sources.belonging(name, catalog.load(store.config))
-    found: dict[str, Any] = {"name": name}
-    if model is not None:
-        found |= of_model(model, store) | of_offer(details.offer(model, store, Hub.here(5.0)))
-    try:
-        here = get(name, store)
-    except ModelMissing:
-        if model is None:
-            raise
-        return found
-    return found | {"path": str(here.path), "size": here.size} | of_file(details.inside(here))
-
-
-def of_model(model: Model, store: Store) -> dict[str, Any]:
-    """What the catalog says."""
-    from ..models import licences
-
-    missing = {licence.key for licence in licences.pending(model, store)}
-    package = model.package
+def server_json(engine: SubprocessEngine | RemoteEngine) -> dict[str, Any]:
+    """Return what is known about the server of an engine."""
+    assert not isinstance(engine, SubprocessEngine)
+    server, load = engine.server, engine.load
     return {
-        "title": model.title,
-        "parameters": f"{model.parameters:g} billion" if model.parameters else None,
-        "repository": None if package else model.repo,
-        "package": package.requirement if package else None,
-        "licences": {key: key not in missing for key in model.licences},
-        "note": model.note or None,
+        "server": f"{engine.device}",
+        "version": server.version,
+        "model": server.model,
+        "context": server.context_size,
+        "at once": server.sequences,
+        "grammar": "enforced" if server.enforces_grammar else "not enforced",
+        "running": load.running,
+        "waiting": load.waiting,
     }
 
 
-def of_offer(offer: Offer) -> dict[str, Any]:
-    """Which files there are, and who says so."""
-    return {"files": [asdict(one) for one in offer.variants], "files_from": offer.source}
+def description_to_json(description: ModelDescription) -> dict[str, Any]:
+    """Return a description as one flat JSON object; keys of unknown parts are left out."""
+    found: dict[str, Any] = {"name": description.name}
+    if (catalog := description.catalog) is not None:
+        parameters = catalog.billion_parameters
+        found |= {
+            "title": catalog.title,
+            "parameters": f"{parameters:g} billion" if parameters else None,
+            "repository": catalog.repo,
+            "package": catalog.package,
+            "licenses": catalog.licenses,
+            "note": catalog.note or None,
+        }
+    if (published := description.published) is not None:
+        found |= {
+            "files": [asdict(variant) for variant in published.variants],
+            "files_from": published.source,
+        }
+    if (file := description.file) is not None:
+        found |= {
+            "path": str(file.model.path),
+            "size": file.model.size,
+            "architecture": file.architecture,
+            "name_in_file": file.name,
+            "context": file.trained_context,
+            "layers": file.layers,
+            "template": file.template and asdict(file.template),
+        }
+    return found
 
 
-def of_file(inside: Inside) -> dict[str, Any]:
-    """What the installed file says of itself."""
-    header = inside.header
-    return {
-        "architecture": header.architecture,
-        "called": header.metadata.get("general.name"),
-        "context": header.number("context_length"),
-        "layers": header.number("block_count"),
-        "template": None if inside.comparison is None else asdict(inside.comparison),
-    }
+def description_lines(description: ModelDescription) -> Iterator[str]:
+    """Yield the lines of a description."""
+    if description.catalog is not None:
+        yield from _catalog_lines(description.catalog)
+    if description.published is not None:
+        yield from _variant_lines(description.published)
+    if description.file is not None:
+        yield from _file_lines(description.file)
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The object, for people."""
-    for key in ("title", "parameters", "repository", "package", "note"):
-        if found.get(key):
-            yield f"{key:<13} {found[key]}"
-    for key, accepted in found.get("licences", {}).items():
-        yield f"{'licence':<13} {key}{'' if accepted else ', still to be accepted'}"
-    for file in found.get("files", ()):
-        size = "size unknown" if file["size"] is None else amount(file["size"])
-        mark = "installed" if file["installed"] else ""
-        yield f"  {file['name']:<22} {size:>12}  {mark}".rstrip()
-    if "files_from" in found:
-        yield f"{'files from':<13} {found['files_from']}"
-    for key in ("path", "architecture", "called", "context", "layers"):
-        if found.get(key):
-            yield f"{key:<13} {found[key]}"
-    if template := found.get("template"):
-        yield from _template(template)
+def _catalog_lines(catalog: CatalogDescription) -> Iterator[str]:
+    parameters = f"{catalog.billion_parameters:g} billion" if catalog.billion_parameters else ""
+    yield from _labeled(
+        title=catalog.title,
+        parameters=parameters,
+        repository=catalog.repo,
+        package=catalog.package,
+        note=catalog.note,
+    )
+    for key, accepted in catalog.licenses.items():
+        yield from _labeled(license=key if accepted else f"{key}, not accepted yet")
 
 
-def _template(template: Mapping[str, Any]) -> Iterator[str]:
-    prompt = f"{'prompt':<13} xLAM's own, in the {template['family']} form"
-    if template["same"]:
-        yield f"{prompt}; the file's template writes the same"
+def _variant_lines(published: PublishedVariants) -> Iterator[str]:
+    for variant in published.variants:
+        size = "size unknown" if variant.size is None else format_bytes(variant.size)
+        mark = "installed" if variant.installed else ""
+        yield f"  {variant.name:<22} {size:>12}  {mark}".rstrip()
+    yield f"{'files from':<{LABEL_WIDTH}} {published.source}"
+
+
+def _file_lines(file: FileDescription) -> Iterator[str]:
+    yield from _labeled(
+        path=file.model.path,
+        architecture=file.architecture,
+        name=file.name,
+        context=file.trained_context,
+        layers=file.layers,
+    )
+    if file.template is not None:
+        yield from _template_lines(file.template)
+
+
+def _template_lines(template: TemplateComparison) -> Iterator[str]:
+    prompt = f"{'prompt':<{LABEL_WIDTH}} xLAM's format for {template.family}"
+    if template.matches:
+        yield f"{prompt}; the file's template writes the same prompt"
     else:
-        yield f"{prompt}; the file's template is not the same:"
-        yield template["difference"]
+        yield f"{prompt}; the file's template differs:"
+        yield template.difference
+
+
+def _labeled(**values: object) -> Iterator[str]:
+    """Yield a line for each value that is known."""
+    for label, value in values.items():
+        if value or (value == 0 and label in ("running", "waiting")):
+            yield f"{label:<{LABEL_WIDTH}} {value}"

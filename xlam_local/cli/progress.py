@@ -1,4 +1,4 @@
-"""How far something is: a bar on a terminal, a line now and then elsewhere."""
+"""Show progress on stderr: a progress bar on a terminal, else a line for each step."""
 
 from __future__ import annotations
 
@@ -11,54 +11,56 @@ import click
 
 from ..errors import XlamError
 from ..models import Progress
-from ..sanitize import printable
+from ..terminal_text import escape_control
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress as RichProgress
 
 
-def fetched(steps: Iterator[Progress]) -> Path:
-    """Run a fetch to its end, showing it; the model's path."""
+def download_with_progress(steps: Iterator[Progress]) -> Path:
+    """Run a download or an import to its end and show its progress; return the model's path."""
     path: Path | None = None
-    for step in watched(steps):
+    for step in show_progress(steps):
         path = step.path or path
     if path is None:
-        raise XlamError("The fetch ended without a model.")
+        raise XlamError("The download ended without a model.")
     return path
 
 
-def watched(steps: Iterator[Progress]) -> Iterator[Progress]:
-    """The same steps, shown on stderr as they pass."""
-    return _drawn(steps) if sys.stderr.isatty() else _told(steps)
+def show_progress(steps: Iterator[Progress]) -> Iterator[Progress]:
+    """Yield the same steps, and show each on stderr."""
+    return _progress_bar(steps) if sys.stderr.isatty() else _status_lines(steps)
 
 
-def _told(steps: Iterator[Progress]) -> Iterator[Progress]:
-    said = ""
+def _status_lines(steps: Iterator[Progress]) -> Iterator[Progress]:
+    shown = ""
     for step in steps:
-        what = step.what.partition(";")[0]
-        if what != said and step.path is None:
-            click.echo(printable(what), err=True)
-            said = what
+        status = step.status.partition(";")[0]  # What follows is a countdown.
+        if status != shown and step.path is None:
+            click.echo(escape_control(status), err=True)
+            shown = status
         yield step
 
 
-def _drawn(steps: Iterator[Progress]) -> Iterator[Progress]:
-    with _bars() as bars:
-        task, said = bars.add_task("", total=None), ""
+def _progress_bar(steps: Iterator[Progress]) -> Iterator[Progress]:
+    with _rich_progress() as bars:
+        task, shown = bars.add_task("", total=None), ""
         for step in steps:
-            if step.what.partition(";")[0] != said:
-                said = step.what.partition(";")[0]
+            status = step.status.partition(";")[0]
+            if status != shown:
+                shown = status
                 bars.reset(task, total=step.total)
             bars.update(
                 task,
-                description=printable(step.what),
+                description=escape_control(step.status),
                 completed=step.done,
                 total=step.total or None,
             )
             yield step
 
 
-def _bars() -> Bars:
+def _rich_progress() -> RichProgress:
+    # `models list` imports this module and should start without rich.
     from rich import progress
     from rich.console import Console
 

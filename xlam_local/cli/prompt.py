@@ -1,52 +1,98 @@
-"""The command that shows a prompt."""
+"""`prompt`: print the prompt of a conversation."""
 
 from __future__ import annotations
 
-import json
-from typing import IO, Any
+import sys
+from pathlib import Path
 
 import click
 
-from ..errors import UsageError
+from .. import conversation_format, user_file
+from .. import prompt as prompts
+from ..errors import HistoryError, UsageError
+from .history import open_history
+from .streams import echo_json
 
 
 @click.command()
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.option("--family", type=click.Choice(list(prompts.FAMILIES)), help="The base model.")
 @click.option(
-    "--family", type=click.Choice(["qwen", "llama"]), required=True, help="Which base model."
+    "--jsonl", is_flag=True, help="Read one conversation per line, print one JSON string per line."
 )
 @click.option(
-    "--jsonl", is_flag=True, help="One conversation a line in, one JSON string a line out."
+    "--history",
+    "number",
+    type=int,
+    metavar="NUMBER",
+    help="Print the prompt that a model got in this conversation of `history list`.",
 )
-def prompt(file: IO[str], family: str, jsonl: bool) -> None:
-    """Show the exact prompt for the conversation in FILE.
+@click.option(
+    "--place",
+    type=click.IntRange(0),
+    help="With --history: the prompt before this message, counted from 0. Default: the model's "
+    "last message.",
+)
+def prompt(
+    file: Path | None, family: str | None, jsonl: bool, number: int | None, place: int | None
+) -> None:
+    """Print the exact prompt for the conversation in FILE; - reads stdin.
 
-    FILE has {"messages": [...], "tools": [...]} in OpenAI's form; - is stdin.
+    FILE contains {"messages": [...], "tools": [...]} in OpenAI's format. --history prints instead,
+    byte for byte, what the model got in a saved conversation.
     """
-    if jsonl:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                written = _render(line, family, f"line {number}")
-                click.echo(json.dumps(written, ensure_ascii=False))
+    if number is not None:
+        if file is not None or family is not None or jsonl:
+            raise click.UsageError("--history excludes FILE, --family and --jsonl.")
+        _write_exact(_saved_prompt(number, place))
+        return
+    if place is not None:
+        raise click.UsageError("--place needs --history.")
+    if file is None:
+        raise click.UsageError("Missing argument FILE; or pass --history.")
+    if family is None:
+        raise click.UsageError("Missing option --family.")
+    if str(file) == "-":
+        name, lines = user_file.STDIN, sys.stdin.buffer
     else:
-        click.echo(_render(file.read(), family, file.name), nl=False)
+        name, lines = str(file), user_file.open_file(file)
+    with lines:
+        if jsonl:
+            for where, line in user_file.read_lines(lines, name):
+                echo_json(_render(line, family, where.rstrip(",")))
+        else:
+            click.echo(_render(user_file.read_open(lines, name), family, name), nl=False)
 
 
-def _render(text: str, family: str, where: str) -> str:
-    from .. import prompt, wire
+def _saved_prompt(number: int, place: int | None) -> str:
+    """Return the prompt that a model got before a message of the history."""
+    with open_history() as store:
+        messages, replies = store.messages(number), store.replies(number)
+    if place is None:
+        place = max(replies, default=None)
+    if place is None or place not in replies:
+        known = ", ".join(map(str, replies)) or "none"
+        where = f"message {place}" if place is not None else "any message"
+        raise HistoryError(
+            f"The prompt of {where} of conversation {number} is not known. Known are those of the "
+            f"messages: {known}."
+        )
+    return replies[place].prompt(messages[:place])
 
-    data = _parsed(text, where)
+
+def _write_exact(text: str) -> None:
+    """Write a text as UTF-8 without a change of its line ends."""
+    click.echo(text.encode("utf-8", "replace"), nl=False)
+
+
+def _render(text: str, family: str, name: str) -> str:
+    data = user_file.parse_json(text, name)
     try:
-        messages = wire.conversation(data)
-        tools = wire.tools(data.get("tools") or [])
+        found = conversation_format.split(data)
+        if len(found) > 1:
+            raise UsageError("The file has several conversations; write one per line for --jsonl.")
+        messages = conversation_format.conversation(found[0])
+        tools = conversation_format.offered_tools(found[0])
     except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-    return prompt.text(prompt.render(messages, tools, prompt.FAMILIES[family]))
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise UsageError(f"{where} is not JSON: {error.msg} at {place}.") from error
+        raise UsageError(f"{name}: {error}") from error
+    return prompts.text(prompts.render(messages, tools, prompts.FAMILIES[family]))

@@ -1,296 +1,309 @@
-"""The commands that show, check, add and try tools."""
+"""`tools`: list, check, add, trust and test tools."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import wire
+from .. import agent, atomic_file, schema, user_file
 from ..errors import ToolError, UsageError
-from ..sanitize import printable
+from ..grammar import compile_tools
+from ..terminal_text import escape_blanks, escape_control
+from ..tools import file_formats
+from ..tools.lint import find_problems
 from ..types import Tool
-from . import offering
-from .serve import serve
+from . import toolbox_options
+from .streams import echo_json
+from .tool_tokens import ToolTokens, tool_tokens
 
 if TYPE_CHECKING:
     from ..tools import Source, Toolbox
 
-CHARACTERS = 4.9
-"""Characters of a schema that make a token, about, where no model is there to count."""
-MODEL = click.option("-m", "--model", help="Count tokens as this model does.")
-FILES = click.option(
+model_option = click.option(
+    "-m", "--model", help="Count tokens as this model does; by default, as your default model does."
+)
+files_option = click.option(
     "--tools",
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A file of tools besides. May be given several times.",
+    help="Additional tool file: Python, TOML or JSON. Can be given several times.",
 )
-TRUST = click.option("--trust", is_flag=True, help="Let the files of --tools run what is in them.")
-FOLDER = click.option(
-    "--folder",
+trust_option = click.option("--trust", is_flag=True, help="Trust the code in the --tools files.")
+cwd_option = click.option(
+    "--cwd",
     default=".",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The folder that the tools see.",
+    help="The working folder of the tools.",
 )
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def tools() -> None:
-    """Show, check, add and try the tools that models are offered."""
-
-
-tools.add_command(serve)
+    """List, check, add, trust and test the tools that a model can call."""
 
 
 @tools.command("list")
-@MODEL
-@FILES
-@TRUST
-@FOLDER
-@AS_JSON
+@model_option
+@files_option
+@trust_option
+@cwd_option
+@json_option
 def list_(
-    model: str | None, files: tuple[Path, ...], trust: bool, folder: Path, as_json: bool
+    model: str | None, files: tuple[Path, ...], trust: bool, cwd: Path, as_json: bool
 ) -> None:
-    """List the tools, where each comes from, and how many tokens it costs.
+    """List all tools with their state, effect, tokens in the prompt, and source.
 
-    Tools that are off, and those of files that are not agreed to, are listed too.
+    Tools that are off or untrusted are listed too, and those that are refused because their schema
+    cannot be enforced, with the reason.
     """
-    with offering.open_box(folder, files, trust, offering.LOOKS) as box:
-        rows = _rows(box, model)
+    with toolbox_options.open_toolbox(cwd, files, trust, toolbox_options.INSPECT) as toolbox:
+        rows, tokens = _rows(toolbox, model)
         if as_json:
-            click.echo(wire.dumps(rows))
+            echo_json(rows)
             return
-        _table(rows, exact=model is not None)
-        _tell_sources(box)
+        _print_table(rows, tokens)
+        for row in rows:
+            if row["reason"]:
+                line = f"{row['name']} ({row['source']}): refused\n  {row['reason']}"
+                click.echo(escape_control(line), err=True)
+        for source in toolbox.sources:
+            if source.state in {"failed", "untrusted"}:
+                click.echo(escape_blanks(_describe_source(source)), err=True)
+            for sentence in (*source.left_out, *source.notices):
+                click.echo(escape_control(f"{source.name}: {sentence}"), err=True)
 
 
 @tools.command()
 @click.argument("name")
-@MODEL
-@FILES
-@TRUST
-@FOLDER
-def show(name: str, model: str | None, files: tuple[Path, ...], trust: bool, folder: Path) -> None:
-    """Show the tool NAME: its schema, what it can do, and what became of each keyword."""
-    from .. import grammar
+@model_option
+@files_option
+@trust_option
+@cwd_option
+def show(name: str, model: str | None, files: tuple[Path, ...], trust: bool, cwd: Path) -> None:
+    """Show the tool NAME: its description, effect, sandbox, tokens and schema.
 
-    with offering.open_box(folder, files, trust, offering.LOOKS) as box:
-        tool = _named(box, name)
-        (tokens,) = _costs([tool], model)
+    Keywords of the schema that the grammar cannot enforce are listed with the reason.
+    """
+    with toolbox_options.open_toolbox(cwd, files, trust, toolbox_options.INSPECT) as toolbox:
+        tool = _find_tool(toolbox, name)
+        tokens = tool_tokens([tool], model)
     lines = [
         f"{tool.name}: {tool.description or '(no description)'}",
         f"effect {tool.effect.value}, sandbox {tool.sandbox.value}, from {tool.source}",
-        f"{tokens} tokens in the prompt{'' if model else ', about'}; ends after {tool.seconds:g} s",
+        f"{tokens.counts[0]} tokens in the prompt (counted by {tokens.counted_by})"
+        if not tokens.is_estimate
+        else f"about {tokens.counts[0]} tokens in the prompt (an estimate)",
+        f"timeout {tool.timeout:g} s",
         json.dumps(tool.parameters, indent=2, ensure_ascii=False),
     ]
-    for entry in grammar.for_turn([tool]).report:
+    for entry in compile_tools([tool]).report:
         if entry.status != "exact":
-            lines.append(f"{entry.pointer or '/'} {entry.keyword} {entry.status}: {entry.why}")
-    click.echo(printable("\n".join(lines)))
+            lines.append(f"{entry.pointer or '/'} {entry.keyword} {entry.status}: {entry.reason}")
+    click.echo(escape_control("\n".join(lines)))
 
 
 @tools.command()
-@FILES
-@TRUST
-@FOLDER
-@AS_JSON
-def lint(files: tuple[Path, ...], trust: bool, folder: Path, as_json: bool) -> int:
-    """Check the tools that are offered, or only those of --tools; exits with 1 if any has faults.
+@files_option
+@trust_option
+@cwd_option
+@json_option
+def lint(files: tuple[Path, ...], trust: bool, cwd: Path, as_json: bool) -> int:
+    """Check all enabled tools, or those of --tools; exit with 1 if there are problems.
 
-    Looked for are descriptions that are missing, too short or too long, names that are nearly
-    the same, and keywords that are only checked or refused.
+    Problems are missing, short and long descriptions, names that are too similar, too many
+    parameters or tools, and schema keywords that are refused, have no effect, or are only checked
+    after decoding.
     """
-    from ..tools.lint import faults
-
     if files:
-        offered: Sequence[Tool] = offering.schemas(files, trust)
+        checked: Sequence[Tool] = toolbox_options.load_schemas(files, trust)
     else:
-        with offering.open_box(folder, how=offering.QUIET) as box:
-            offered = box.tools
-    found = list(faults(offered))
+        with toolbox_options.open_toolbox(cwd, mode=toolbox_options.QUIET) as toolbox:
+            checked = toolbox.tools
+    problems = list(find_problems(checked))
     if as_json:
-        click.echo(wire.dumps([{"tool": fault.tool, "fault": fault.text} for fault in found]))
-    for fault in () if as_json else found:
-        click.echo(printable(f"{fault.tool}: {fault.text}" if fault.tool else fault.text))
-    if not found:
-        click.echo(f"{len(offered)} tools, nothing to mend.", err=True)
-    return 1 if found else 0
+        rows = [{"tool": problem.tool, "fault": problem.message} for problem in problems]
+        echo_json(rows)
+    else:
+        for problem in problems:
+            prefix = f"{problem.tool}: " if problem.tool else ""
+            click.echo(escape_control(f"{prefix}{problem.message}"))
+    if not problems:
+        count = f"{len(checked)} tool{'' if len(checked) == 1 else 's'}"
+        click.echo(f"No problems in {count}.", err=True)
+    return 1 if problems else 0
 
 
 @tools.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@TRUST
+@click.option("--trust", is_flag=True, help="Trust FILE without asking.")
 def add(file: Path, trust: bool) -> None:
-    """Copy FILE into the folder of your tools, and agree to what it runs.
+    """Copy FILE into your tools folder and trust it.
 
-    From then on every session offers its tools; after a change it has to be agreed to again.
+    Its tools are then available in every session. If the file changes, trust it again.
     """
-    from ..tools import files
-
-    content = files.content(file)
-    to = offering.places(Path()).config / "tools" / file.name
-    if to.exists() and to.read_bytes() != content:
-        raise UsageError(f"There is another {to.name} already; remove {to} first.")
-    new = not to.exists()
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_bytes(content)
+    content = file_formats.read_bytes(file)
+    target = toolbox_options.tool_paths(Path()).config / "tools" / file.name
+    if target.exists() and target.read_bytes() != content:
+        raise UsageError(f"There is another {target.name} already; delete {target} first.")
+    is_new = not target.exists()
     try:
-        with offering.open_alone([to]) as box:
-            offering.settle(box, trust)
-            names = ", ".join(tool.name for source in box.own() for tool in source.tools)
+        atomic_file.write_bytes(target, content)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}.") from error
+    try:
+        with toolbox_options.open_files([target]) as toolbox:
+            toolbox_options.check_named_files(toolbox, trust)
+            sources = toolbox.named_sources()
+            names = ", ".join(tool.name for source in sources for tool in source.tools)
     except BaseException:
-        if new:
-            to.unlink()
+        if is_new:
+            target.unlink()
         raise
-    click.echo(f"Added to {to.parent}: {names}", err=True)
+    click.echo(f"Added to {target.parent}: {names}", err=True)
 
 
 @tools.command()
 @click.argument("name")
-@FOLDER
-@click.option("--trust", is_flag=True, help="Agree without being asked.")
-def agree(name: str, folder: Path, trust: bool) -> None:
-    """Show what the file of tools, or the MCP server, NAME would run, and agree to it."""
-    with offering.open_box(folder, how=offering.QUIET) as box:
-        for source in box.sources:
-            if source.name == name and source.state == "not agreed":
-                offering.agree(box, source, trust)
-                offering.tell(box)
-                return
-    raise UsageError(f"There is nothing to agree to that is called {name!r}.")
+@cwd_option
+@click.option("--trust", "without_asking", is_flag=True, help="Trust it without asking.")
+def trust(name: str, cwd: Path, without_asking: bool) -> None:
+    """Show what the tool file or MCP server NAME can do, and ask whether to trust it."""
+    with toolbox_options.open_toolbox(cwd, mode=toolbox_options.QUIET) as toolbox:
+        source = toolbox_options.find_untrusted(toolbox, name)
+        toolbox_options.trust_source(toolbox, source, without_asking)
+        toolbox_options.print_unavailable(toolbox)
 
 
 @tools.command()
 @click.argument("names", nargs=-1, required=True)
-def on(names: tuple[str, ...]) -> None:
-    """Offer the tools or sources NAMES from now on."""
-    _switch(names, True)
+def enable(names: tuple[str, ...]) -> None:
+    """Enable the tools or sources NAMES."""
+    _set_enabled(names, True)
 
 
 @tools.command()
 @click.argument("names", nargs=-1, required=True)
-def off(names: tuple[str, ...]) -> None:
-    """Offer the tools or sources NAMES no longer."""
-    _switch(names, False)
+def disable(names: tuple[str, ...]) -> None:
+    """Disable the tools or sources NAMES."""
+    _set_enabled(names, False)
 
 
 @tools.command()
 @click.argument("name")
 @click.argument("arguments", default="{}")
-@FILES
-@TRUST
-@FOLDER
-def test(name: str, arguments: str, files: tuple[Path, ...], trust: bool, folder: Path) -> None:
-    """Run the tool NAME once, with ARGUMENTS as a JSON object, and show what a model would read.
+@files_option
+@trust_option
+@cwd_option
+def test(name: str, arguments: str, files: tuple[Path, ...], trust: bool, cwd: Path) -> None:
+    """Run the tool NAME with ARGUMENTS, a JSON object or - for stdin, and print its result.
 
-    No model takes part, and nothing is asked: it is you who calls.
+    Runs without a model and without an approval prompt.
     """
-    from .. import agent, schema
-
-    given = _arguments(arguments)
-    with offering.open_box(folder, files, trust, offering.QUIET) as box:
-        tool = _named(box, name)
-        if wrong := schema.problems(given, tool.parameters):
-            raise UsageError(f"The arguments do not fit: {' '.join(wrong)}")
+    parsed = _parse_arguments(arguments)
+    with toolbox_options.open_toolbox(cwd, files, trust, toolbox_options.QUIET) as toolbox:
+        tool = _find_tool(toolbox, name)
+        if problems := schema.validate(parsed, tool.parameters):
+            raise UsageError(f"The arguments are invalid: {' '.join(problems)}")
         if tool.run is None:
-            raise UsageError(f"The tool {name!r} is only described; there is nothing to run.")
+            raise UsageError(f"The tool {name!r} is only a schema; it cannot be run.")
         if tool.preview is not None:
-            click.echo(printable(tool.preview(**given)), err=True)
+            click.echo(escape_blanks(tool.preview(**parsed)), err=True)
         try:
-            value = tool.run(**given)
+            value = tool.run(**parsed)
         except ToolError:
             raise
         except Exception as error:
             raise ToolError(f"{type(error).__name__}: {error}") from error
-        click.echo(printable(agent.to_text(value)))
+        click.echo(escape_control(agent.result_text(value)))
 
 
-def _switch(names: Sequence[str], to: bool) -> None:
-    with offering.open_box(Path(), how=offering.QUIET) as box:
+def _set_enabled(names: Sequence[str], enabled: bool) -> None:
+    with toolbox_options.open_toolbox(Path(), mode=toolbox_options.QUIET) as toolbox:
         for name in names:
-            box.switch(name, to)
+            toolbox.set_enabled(name, enabled)
 
 
-def _arguments(text: str) -> Mapping[str, Any]:
-    try:
-        given = json.loads(sys.stdin.read() if text == "-" else text)
-    except ValueError as error:
-        raise UsageError(f"The arguments are not JSON: {error}.") from error
-    if not isinstance(given, dict):
-        raise UsageError('The arguments are an object, such as {"x": 1}.')
-    return given
+def _parse_arguments(text: str) -> Mapping[str, Any]:
+    piped = user_file.read_stdin() if text == "-" else text
+    arguments = user_file.parse_json(piped, "The argument ARGUMENTS")
+    if not isinstance(arguments, dict):
+        raise UsageError('The arguments must be a JSON object, such as {"x": 1}.')
+    return arguments
 
 
-def _named(box: Toolbox, name: str) -> Tool:
-    """The tool called `name`, also where it is off."""
-    for tool in (*box.tools, *(tool for source in box.sources for tool in source.tools)):
+def _find_tool(toolbox: Toolbox, name: str) -> Tool:
+    """Return the tool called `name`, whether it is enabled or not."""
+    all_tools = (tool for source in toolbox.sources for tool in source.tools)
+    for tool in (*toolbox.tools, *all_tools):
         if tool.name == name:
             return tool
-    raise UsageError(f"There is no tool {name!r}; `xlam-local tools list` names them.")
+    raise UsageError(f"There is no tool {name!r}; `xlam-local tools list` lists all tools.")
 
 
-def _rows(box: Toolbox, model: str | None) -> list[dict[str, Any]]:
-    """What there is to say of each tool, those first that are offered."""
-    offered = box.tools
-    rows = [(tool, tool.source, "on") for tool in offered]
-    there = {(tool.source, tool.name) for tool in offered}
-    for source in box.sources:
+def _rows(toolbox: Toolbox, model: str | None) -> tuple[list[dict[str, Any]], ToolTokens]:
+    """Return the JSON row of each tool, enabled ones first, and what they cost."""
+    enabled = toolbox.tools
+    refused = _refusals(enabled)
+    rows = [(tool, tool.source, "refused" if tool.name in refused else "on") for tool in enabled]
+    listed = {(tool.source, tool.name) for tool in enabled}
+    for source in toolbox.sources:
         state = source.state if source.state != "ready" else "off"
         rows += [
             (tool, tool.source or source.name, state)
             for tool in source.tools
-            # One with a clash is offered by a longer name.
-            if not there & {(tool.source, n) for n in (tool.name, f"{source.name}_{tool.name}")}
+            # A tool whose name clashes is enabled under a longer name.
+            if not listed & {(tool.source, n) for n in (tool.name, f"{source.name}_{tool.name}")}
         ]
-    costs = _costs([tool for tool, _, _ in rows], model)
-    return [
+    tokens = tool_tokens([tool for tool, _, _ in rows], model)
+    listed_rows = [
         {
             "name": tool.name,
             "state": state,
             "effect": tool.effect.value,
-            "source": source,
-            "tokens": tokens,
+            "source": source_name,
+            "tokens": count,
+            "counted_by": tokens.counted_by,
             "description": tool.description.partition("\n")[0],
+            "reason": refused.get(tool.name, "") if state == "refused" else "",
         }
-        for (tool, source, state), tokens in zip(rows, costs, strict=True)
+        for (tool, source_name, state), count in zip(rows, tokens.counts, strict=True)
     ]
+    return listed_rows, tokens
 
 
-def _costs(tools: Sequence[Tool], model: str | None) -> list[int]:
-    """The tokens that each tool takes in a prompt; an estimate where no model is named."""
-    from .. import prompt
-
-    if model is None:
-        return [round(len(prompt.tool_text(tool)) / CHARACTERS) for tool in tools]
-    from .grammar import costs
-
-    return [row["tokens"] for row in costs(tools, model)]
+def _refusals(tools: Sequence[Tool]) -> dict[str, str]:
+    """Return why tools are not offered to a model, by name."""
+    report = compile_tools(tools).report
+    return {entry.tool: entry.reason for entry in report if entry.status == "refused"}
 
 
-def _table(rows: Sequence[Mapping[str, Any]], exact: bool) -> None:
+def _print_table(rows: Sequence[Mapping[str, Any]], tokens: ToolTokens) -> None:
+    """Print the rows on stdout, and on stderr the sum of tokens and what counted them."""
     head = {"name": "TOOL", "state": "", "effect": "EFFECT", "tokens": "TOKENS", "source": "FROM"}
-    shown = [head, *({**row, "tokens": f"{'' if exact else '~'}{row['tokens']}"} for row in rows)]
-    wide = {key: max(len(str(row[key])) for row in shown) for key in head}
-    for row in shown:
-        click.echo(printable("  ".join(str(row[key]).ljust(wide[key]) for key in head).rstrip()))
+    mark = "~" if tokens.is_estimate else ""
+    lines = [head, *({**row, "tokens": f"{mark}{row['tokens']}"} for row in rows)]
+    widths = {key: max(len(str(line[key])) for line in lines) for key in head}
+    for line in lines:
+        cells = (str(line[key]).ljust(width) for key, width in widths.items())
+        click.echo(escape_control("  ".join(cells).rstrip()))
     total = sum(row["tokens"] for row in rows if row["state"] == "on")
-    click.echo(f"{'' if exact else 'about '}{total} tokens for those that are on", err=True)
+    how = f"counted by {tokens.counted_by}"
+    if tokens.is_estimate:
+        how = "an estimate, as no model is installed"
+    click.echo(
+        escape_control(f"The tools that are on take {total} tokens of a prompt ({how})."), err=True
+    )
 
 
-def _tell_sources(box: Toolbox) -> None:
-    for source in box.sources:
-        if source.state in {"failed", "not agreed"}:
-            click.echo(printable(_told(source)), err=True)
-
-
-def _told(source: Source) -> str:
-    # All that there is to read of a server's tools is shown where one agrees to it.
+def _describe_source(source: Source) -> str:
+    """Return the state of a source and what the user would trust, or why it failed."""
+    # The tools of a server are shown in full when the user is asked to trust them.
     detail = source.detail.partition("\n")[0] if source.kind == "mcp" else source.detail
     indented = detail.replace("\n", "\n  ")
     return f"{source.name} ({source.kind}): {source.state}\n  {indented}"

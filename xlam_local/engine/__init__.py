@@ -1,7 +1,7 @@
-"""llama.cpp: load, constrain, decode, and keep what prompts have in common."""
+"""Run models with llama.cpp: load, constrain, decode, and cache prompts."""
 
 from __future__ import annotations
 
-from .settings import Executor, Settings
+from .load_options import AdapterOption, GrammarBackend, LoadOptions
 
-__all__ = ["Executor", "Settings"]
+__all__ = ["AdapterOption", "GrammarBackend", "LoadOptions"]

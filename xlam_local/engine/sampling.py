@@ -1,96 +1,118 @@
-"""Choosing a token from logits."""
+"""Choose the next token from its logits, as llama.cpp's samplers do.
+
+The order is that of llama.cpp: penalties, top_k, top_p, min_p, temperature. The tokens that a
+grammar forbids have a logit of -inf before that.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..types import Sampling
-from .llama import Logits
+from .llama_context import Logits
 
-Tokens = npt.NDArray[np.intp]
-Probabilities = npt.NDArray[np.float64]
+TokenIds = npt.NDArray[np.intp]
 
-REMEMBERED = 64
-"""How many of the last tokens a repeat penalty is for."""
-SORTED = 256
-"""How many of the likeliest tokens are sorted first."""
+MIN_TEMPERATURE = 1e-6
+"""A lower temperature is as 0: its inverse overflows 32-bit floats sooner or later."""
+INITIAL_SORTED_TOKENS = 256
+"""How many of the most likely tokens are sorted first."""
+SORTED_TOKENS_GROWTH = 16
+BLOCK_TOKENS = 256
+"""How many tokens are drawn from at once."""
 
 
-def choose(logits: Logits, sampling: Sampling, random: np.random.Generator) -> int:
-    """The next token: the likeliest at temperature 0, else one drawn from what is not cut off.
+def sample(logits: Logits, sampling: Sampling, random: np.random.Generator) -> int:
+    """Return the next token: the most likely one at temperature 0, else a random one.
 
-    `logits` has the shape (vocab_size,); a token that is not allowed has -inf.
+    `logits` has the shape (vocab_size,), with -inf for tokens that are not allowed. One random
+    number is drawn for each token, so that a seed always leads to the same reply.
     """
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    if not cuts_off(sampling):
-        # The likeliest after Gumbel noise is drawn as by softmax, without sorting.
-        noise = random.gumbel(size=len(logits)).astype(np.float32)
-        return int((logits / sampling.temperature + noise).argmax())
-    order, probabilities = _likeliest_first(logits, sampling)
-    kept = probabilities[: _cut(probabilities, sampling)]
-    return int(order[random.choice(len(kept), p=kept / kept.sum())])
+    best = int(logits.argmax())
+    if sampling.temperature < MIN_TEMPERATURE or logits[best] == -np.inf:
+        return best
+    tokens = candidates(logits, sampling)
+    kept = logits if tokens is None else logits[tokens]
+    index = _draw(np.exp((kept - logits[best]) * np.float32(1 / sampling.temperature)), random)
+    return index if tokens is None else int(tokens[index])
 
 
-def penalized(logits: Logits, tokens: Sequence[int], penalty: float) -> Logits:
-    """A copy of `logits` in which the last REMEMBERED of `tokens` are less likely.
+def _draw(weights: Logits, random: np.random.Generator) -> int:
+    """Return a random index, each as likely as its weight says.
 
-    As in the paper on CTRL (Keskar et al., 2019): what is above zero is divided, the rest
-    multiplied.
+    First a block is drawn, because the cumulative sum of all weights takes several milliseconds.
     """
-    again = np.unique(np.asarray(tokens[-REMEMBERED:], dtype=np.intp))
-    changed = logits.copy()
-    some = changed[again]
-    changed[again] = np.where(some > 0, some / penalty, some * penalty)
-    return changed
+    starts = np.arange(0, len(weights), BLOCK_TOKENS)
+    ends = np.add.reduceat(weights, starts).cumsum(dtype=np.float64)
+    drawn = min(random.random() * ends[-1], np.nextafter(ends[-1], 0))
+    block = int(ends.searchsorted(drawn, side="right"))
+    start = block * BLOCK_TOKENS
+    within = weights[start : start + BLOCK_TOKENS].cumsum(dtype=np.float64)
+    rest = min(drawn - (ends[block - 1] if block else 0.0), np.nextafter(within[-1], 0))
+    return start + int(within.searchsorted(rest, side="right"))
 
 
-def cuts_off(sampling: Sampling) -> bool:
-    """Whether some tokens are left out for being unlikely."""
+def candidates(logits: Logits, sampling: Sampling) -> TokenIds | None:
+    """Return the tokens that top_k, top_p and min_p keep; None if these keep all tokens."""
+    tokens: TokenIds | None = None
+    if 0 < sampling.top_k < len(logits):
+        tokens = logits.argpartition(-sampling.top_k)[-sampling.top_k :]
+    if sampling.top_p < 1:
+        tokens = _subset(tokens, _top_p(logits if tokens is None else logits[tokens], sampling))
+    if sampling.min_p > 0:
+        kept = logits if tokens is None else logits[tokens]
+        likely = np.flatnonzero(kept >= kept.max() + math.log(sampling.min_p))
+        tokens = _subset(tokens, likely)
+    return tokens
+
+
+def truncates(sampling: Sampling) -> bool:
+    """Return whether top_k, top_p or min_p exclude unlikely tokens."""
     return sampling.top_k > 0 or sampling.top_p < 1 or sampling.min_p > 0
 
 
-def _likeliest_first(logits: Logits, sampling: Sampling) -> tuple[Tokens, Probabilities]:
-    """Tokens with their probabilities among all that top_k leaves, the likeliest first.
+def apply_repeat_penalty(logits: Logits, tokens: Sequence[int], sampling: Sampling) -> Logits:
+    """Return a copy of `logits` in which the last `repeat_last_n` of the tokens are less likely.
 
-    Sorting a whole vocabulary takes longer than a small model's step, so as few are sorted as
-    top_p and min_p can need.
+    As in CTRL (Keskar et al., 2019): positive logits are divided by the penalty, others
+    multiplied.
     """
-    count = sampling.top_k if 0 < sampling.top_k < len(logits) else len(logits)
-    some = min(count, SORTED)
+    last = tokens[max(len(tokens) - sampling.repeat_last_n, 0) :]
+    repeated = np.unique(np.asarray(last, dtype=np.intp))
+    penalized = logits.copy()
+    values, penalty = penalized[repeated], np.float32(sampling.repeat_penalty)
+    penalized[repeated] = np.where(values > 0, values / penalty, values * penalty)
+    return penalized
+
+
+def _subset(tokens: TokenIds | None, indices: TokenIds) -> TokenIds:
+    return indices if tokens is None else tokens[indices]
+
+
+def _top_p(logits: Logits, sampling: Sampling) -> TokenIds:
+    """Return the fewest most likely tokens whose probabilities add up to top_p; at least one.
+
+    Sorting the whole vocabulary takes longer than a step of a small model, so more tokens are
+    sorted only if the first ones are not enough.
+    """
+    best = logits.max()
+    total = np.exp(logits - best).sum(dtype=np.float64)
+    count = INITIAL_SORTED_TOKENS
     while True:
-        order, weights = _top(logits, some, sampling.temperature)
-        total = weights.sum() if some == count else _total(logits, order[0], count, sampling)
-        probabilities = weights / total
-        if some == count or _enough(probabilities, sampling):
-            return order, probabilities
-        some = min(count, some * 16)
+        order = _most_likely(logits, count)
+        shares = np.exp((logits[order] - best).astype(np.float64)).cumsum() / total
+        if shares[-1] >= sampling.top_p or count >= len(logits):
+            return order[: int(shares.searchsorted(sampling.top_p)) + 1]
+        count *= SORTED_TOKENS_GROWTH
 
 
-def _top(logits: Logits, count: int, temperature: float) -> tuple[Tokens, Probabilities]:
-    """The likeliest tokens in order, each with its weight beside the likeliest one's 1."""
-    top = np.argpartition(logits, -count)[-count:] if count < len(logits) else np.arange(count)
-    order = top[np.argsort(-logits[top], kind="stable")]
-    return order, np.exp((logits[order].astype(np.float64) - logits[order[0]]) / temperature)
-
-
-def _total(logits: Logits, best: np.intp, count: int, sampling: Sampling) -> float:
-    """The weights of the `count` likeliest tokens together."""
-    kept = logits if count == len(logits) else np.partition(logits, -count)[-count:]
-    return float(np.exp((kept - logits[best]) / np.float32(sampling.temperature)).sum())
-
-
-def _enough(probabilities: Probabilities, sampling: Sampling) -> bool:
-    """Whether the tokens that are left out would be cut off anyway."""
-    unlikely = probabilities[-1] < sampling.min_p * probabilities[0]
-    return bool(unlikely or probabilities.sum() > sampling.top_p)
-
-
-def _cut(probabilities: Probabilities, sampling: Sampling) -> int:
-    """How many of the likeliest tokens top_p and min_p leave; at least one."""
-    enough = int(np.searchsorted(probabilities.cumsum(), sampling.top_p)) + 1
-    likely = int((probabilities >= sampling.min_p * probabilities[0]).sum())
-    return max(1, min(enough, likely, int((probabilities > 0).sum())))
+def _most_likely(logits: Logits, count: int) -> TokenIds:
+    """Return the `count` most likely tokens in order."""
+    if count >= len(logits):
+        return np.argsort(-logits, kind="stable")
+    top = logits.argpartition(-count)[-count:]
+    return top[np.argsort(-logits[top], kind="stable")]

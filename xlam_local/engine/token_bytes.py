@@ -1,60 +1,63 @@
-"""What each token writes, kept on disk: asking llama.cpp for all takes a third of a second."""
+"""The bytes of every token of a vocabulary, cached on disk.
+
+Asking llama.cpp for 150,000 tokens takes a third of a second.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
 
-from .llama import Model
+from .. import atomic_file
+from .llama_model import LlamaModel
 
 MAGIC = b"XLAMTK1\n"
-DIGEST = 32
-SPECIAL = b"\xff"
-"""What llguidance takes to begin a token that is no text."""
-LONGEST = 1 << 16
+DIGEST_BYTES = 32
+SPECIAL_PREFIX = b"\xff"
+"""llguidance's mark for a token that is not text."""
+MAX_TOKEN_BYTES = 1 << 16
 
 
-def pieces(model: Model, folder: Path | None, key: str) -> list[bytes]:
-    """The bytes of each token, from the file that `key` names in `folder` where it is whole."""
+def load_token_bytes(model: LlamaModel, folder: Path | None, key: str) -> list[bytes]:
+    """Return the bytes of each token, from the file `key` in `folder` if it is intact."""
     if folder is None:
-        return _asked(model)
+        return _ask_llama_cpp(model)
     path = folder / f"{key}.tokens"
-    found = _read(path, model.vocab_size)
-    if found is None:
-        found = _asked(model)
-        _write(path, found)
-    return found
+    cached = _read(path, model.vocab_size)
+    if cached is not None:
+        return cached
+    tokens = _ask_llama_cpp(model)
+    _write(path, tokens)
+    return tokens
 
 
-def _asked(model: Model) -> list[bytes]:
-    """What llama.cpp says, where a token that is no text is marked as llguidance expects it."""
-    vocab, buffer = model.vocab, ctypes.create_string_buffer(LONGEST)
-    to_piece, attribute = llama_cpp.llama_token_to_piece, llama_cpp.llama_vocab_get_attr
+def _ask_llama_cpp(model: LlamaModel) -> list[bytes]:
+    """Return the bytes of each token; tokens that are not text have SPECIAL_PREFIX."""
+    vocab, buffer = model.vocab, ctypes.create_string_buffer(MAX_TOKEN_BYTES)
+    to_piece, attributes_of = llama_cpp.llama_token_to_piece, llama_cpp.llama_vocab_get_attr
     control = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
-    own = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
-    found = []
+    user_defined = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+    tokens = []
     for token in range(model.vocab_size):
-        size = to_piece(vocab, token, buffer, LONGEST, 0, True)
-        text = ctypes.string_at(buffer, max(size, 0))
-        kind = attribute(vocab, token)
-        tagged = kind & own and text.startswith(b"<") and text.endswith(b">")
-        found.append(SPECIAL + text if kind & control or tagged else text)
-    return found
+        size = to_piece(vocab, token, buffer, MAX_TOKEN_BYTES, 0, True)
+        data = ctypes.string_at(buffer, max(size, 0))
+        attributes = attributes_of(vocab, token)
+        is_tag = attributes & user_defined and data.startswith(b"<") and data.endswith(b">")
+        tokens.append(SPECIAL_PREFIX + data if attributes & control or is_tag else data)
+    return tokens
 
 
 def _read(path: Path, count: int) -> list[bytes] | None:
-    """The tokens in a file; None where it is not what was written."""
+    """Return the tokens in a file, or None if it is missing or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
-    body = data[len(MAGIC) + DIGEST :]
+    body = data[len(MAGIC) + DIGEST_BYTES :]
     if not data.startswith(MAGIC + hashlib.sha256(body).digest()) or len(body) < 4 * count:
         return None
     ends = np.frombuffer(body, dtype=np.int32, count=count).tolist()
@@ -63,14 +66,11 @@ def _read(path: Path, count: int) -> list[bytes] | None:
 
 
 def _write(path: Path, tokens: list[bytes]) -> None:
+    """Write the tokens to a file: MAGIC, a SHA-256, the end of each token, their bytes."""
     ends = np.cumsum([len(token) for token in tokens], dtype=np.int32)
     body = ends.tobytes() + b"".join(tokens)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + hashlib.sha256(body).digest() + body)
-        Path(part).replace(path)
+        atomic_file.write_bytes(path, MAGIC + hashlib.sha256(body).digest() + body)
     except OSError:
-        # It is asked again the next time.
+        # Without the cache, the next load takes longer.
         return

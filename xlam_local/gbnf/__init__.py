@@ -1,21 +1,18 @@
-"""A grammar as nodes, and its text as GBNF (and as what the mask engine reads)."""
+"""Grammars: rules of nodes, printed as GBNF (llama.cpp) or Lark (llguidance), parsed from GBNF."""
 
 from __future__ import annotations
 
-from .automaton import Automaton, TooLarge
-from .lark import lark
-from .nfa import automaton, empty, matches
-from .nodes import (
-    ANY,
+from ..regular.characters import ANY, Chars, chars, intersect, negate, one_of, union
+from ..regular.dfa import DFA, TooLarge
+from ..regular.nfa import is_empty, matches, to_dfa
+from ..regular.nodes import (
     ANYTHING,
     EMPTY,
     NOTHING,
     Alt,
     And,
-    Chars,
-    Grammar,
-    Lit,
-    Machine,
+    AutomatonNode,
+    Literal,
     Node,
     Not,
     Quoted,
@@ -24,38 +21,35 @@ from .nodes import (
     Seq,
     Token,
     alt,
-    both,
-    chars,
     children,
-    common,
+    complement,
     conditions,
-    has,
-    negated,
+    contains_kind,
+    intersection,
     nullable,
-    one_of,
     optional,
     repeat,
     seq,
     token,
-    union,
-    without,
 )
-from .parse import parse
-from .prune import ends, pruned
-from .text import text
+from .grammar import Grammar
+from .lark import to_lark
+from .parse import parse_gbnf
+from .printer import to_gbnf
+from .prune import prune, terminates
 
 __all__ = [
     "ANY",
     "ANYTHING",
+    "DFA",
     "EMPTY",
     "NOTHING",
     "Alt",
     "And",
-    "Automaton",
+    "AutomatonNode",
     "Chars",
     "Grammar",
-    "Lit",
-    "Machine",
+    "Literal",
     "Node",
     "Not",
     "Quoted",
@@ -65,27 +59,27 @@ __all__ = [
     "Token",
     "TooLarge",
     "alt",
-    "automaton",
-    "both",
     "chars",
     "children",
-    "common",
+    "complement",
     "conditions",
-    "empty",
-    "ends",
-    "has",
-    "lark",
+    "contains_kind",
+    "intersect",
+    "intersection",
+    "is_empty",
     "matches",
-    "negated",
+    "negate",
     "nullable",
     "one_of",
     "optional",
-    "parse",
-    "pruned",
+    "parse_gbnf",
+    "prune",
     "repeat",
     "seq",
-    "text",
+    "terminates",
+    "to_dfa",
+    "to_gbnf",
+    "to_lark",
     "token",
     "union",
-    "without",
 ]

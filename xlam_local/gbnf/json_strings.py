@@ -1,7 +1,7 @@
-"""How the characters of a string are written inside JSON quotes.
+"""The spellings of a string's characters inside JSON quotes (RFC 8259, section 7).
 
 Printable ASCII is written as itself, except for the quote and the backslash, which need an escape,
-and the slash, which may have one. Every other character may be written in each way that JSON knows.
+and the slash, which may have one. Every other character may be written in every way JSON allows.
 """
 
 from __future__ import annotations
@@ -11,41 +11,32 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .nodes import (
-    ANY,
-    Alt,
-    And,
-    Chars,
-    Lit,
-    Node,
-    Not,
-    Repeat,
-    Seq,
-    alt,
-    common,
-    negated,
-    one_of,
-    repeat,
-    seq,
-    union,
-)
-from .nodes import (
-    chars as pairs,
-)
+from ..regular.characters import ANY, Chars, intersect, negate, one_of, union
+from ..regular.characters import chars as pairs
+from ..regular.nodes import Alt, And, Literal, Node, Not, Repeat, Seq, alt, repeat, seq
 
-SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+SHORT_ESCAPES = {
+    '"': '"',
+    "\\": "\\",
+    "/": "/",
+    "\b": "b",
+    "\f": "f",
+    "\n": "n",
+    "\r": "r",
+    "\t": "t",
+}
 HEX = pairs("09afAF")
-RAW = common(ANY, negated(union([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])))
+RAW = intersect(ANY, negate(union([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])))
 PRINTABLE = pairs(" ~")
 
 ANY_CHAR: Node = alt(
     RAW,
     seq(
-        Lit("\\"),
+        Literal("\\"),
         alt(
             one_of('"\\/bfnrt'),
             seq(
-                Lit("u"),
+                Literal("u"),
                 alt(
                     seq(pairs("09acefACEF"), repeat(HEX, 3, 3)),
                     seq(one_of("dD"), pairs("07"), repeat(HEX, 2, 2)),
@@ -53,7 +44,7 @@ ANY_CHAR: Node = alt(
                         one_of("dD"),
                         pairs("89abAB"),
                         repeat(HEX, 2, 2),
-                        Lit("\\u"),
+                        Literal("\\u"),
                         one_of("dD"),
                         pairs("cfCF"),
                         repeat(HEX, 2, 2),
@@ -66,58 +57,68 @@ ANY_CHAR: Node = alt(
 
 
 def literal(text: str) -> str:
-    """The one way in which a constant is written."""
+    """Return the canonical spelling of a constant."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def spelled(node: Node) -> Node:
-    """A node over decoded characters as one over JSON text."""
-    return SPELLED[type(node)](node)
+def as_json_text(node: Node) -> Node:
+    """Return a node over decoded characters as a node over JSON text."""
+    return AS_JSON_TEXT[type(node)](node)
 
 
-def _loose(node: Node) -> Node:
-    """The node with constants character by character, each of which has all its spellings.
+def _literals_as_classes(node: Node) -> Node:
+    """Return the node with its literals as character classes, which have all their spellings.
 
-    What is met or ruled out is a text, however it is written.
+    An intersection or a complement is about the decoded text, however it is spelled.
     """
     match node:
-        case Lit(text):
+        case Literal(text):
             return seq(*map(one_of, text))
         case Seq(parts):
-            return seq(*map(_loose, parts))
+            return seq(*map(_literals_as_classes, parts))
         case Alt(choices):
-            return alt(*map(_loose, choices))
+            return alt(*map(_literals_as_classes, choices))
         case Repeat(inner, least, most):
-            return repeat(_loose(inner), least, most)
+            return repeat(_literals_as_classes(inner), least, most)
     return node
 
 
 @lru_cache(maxsize=1024)
-def chars(node: Chars) -> Node:
-    """One character of the class, in each of its spellings."""
+def class_as_json_text(node: Chars) -> Node:
+    """Return one character of the class in all its spellings."""
     if node == ANY:
         return ANY_CHAR
-    raw = common(node, RAW)
+    raw = intersect(node, RAW)
     escaped = alt(*_escapes(node))
     return alt(
-        *([raw] if raw.ranges else []), *([seq(Lit("\\"), escaped)] if escaped != Alt(()) else [])
+        *([raw] if raw.ranges else []),
+        *([seq(Literal("\\"), escaped)] if escaped != Alt(()) else []),
     )
 
 
 def _escapes(node: Chars) -> Iterator[Node]:
-    """What may follow a backslash for a character of the class."""
-    short = [letter for char, letter in SHORT.items() if common(node, one_of(char)).ranges]
+    """Yield what may follow a backslash for a character of the class."""
+    short = [
+        letter for char, letter in SHORT_ESCAPES.items() if intersect(node, one_of(char)).ranges
+    ]
     if short:
         yield one_of("".join(short))
-    for first, last in common(node, negated(PRINTABLE)).ranges:
+    for first, last in intersect(node, negate(PRINTABLE)).ranges:
         if first <= 0xFFFF:
-            yield from (seq(Lit("u"), code) for code in _hexes(first, min(last, 0xFFFF), 4))
+            yield from (
+                seq(Literal("u"), code) for code in _hex_numbers(first, min(last, 0xFFFF), 4)
+            )
         if last > 0xFFFF:
-            yield from _pairs(max(first, 0x10000), last)
+            yield from _surrogate_pairs(max(first, 0x10000), last)
 
 
-def _hexes(first: int, last: int, digits: int) -> Iterator[Node]:
-    """Hexadecimal numbers of so many digits, from first to last."""
+@lru_cache(maxsize=4096)
+def _hex_numbers(first: int, last: int, digits: int) -> tuple[Node, ...]:
+    """Return the hexadecimal numbers with `digits` digits from first to last."""
+    return tuple(_hex_ranges(first, last, digits))
+
+
+def _hex_ranges(first: int, last: int, digits: int) -> Iterator[Node]:
     if digits == 0:
         yield Seq(())
         return
@@ -125,29 +126,34 @@ def _hexes(first: int, last: int, digits: int) -> Iterator[Node]:
     low, high = first // unit, last // unit
     if low == high:
         yield from (
-            seq(_digits(low, low), rest) for rest in _hexes(first % unit, last % unit, digits - 1)
+            seq(_digits(low, low), rest)
+            for rest in _hex_numbers(first % unit, last % unit, digits - 1)
         )
         return
     if first % unit:
         yield from (
-            seq(_digits(low, low), rest) for rest in _hexes(first % unit, unit - 1, digits - 1)
+            seq(_digits(low, low), rest)
+            for rest in _hex_numbers(first % unit, unit - 1, digits - 1)
         )
         low += 1
     top = (last + 1) % unit != 0
     if low <= high - top:
         yield seq(_digits(low, high - top), repeat(HEX, digits - 1, digits - 1))
     if top:
-        yield from (seq(_digits(high, high), rest) for rest in _hexes(0, last % unit, digits - 1))
+        yield from (
+            seq(_digits(high, high), rest) for rest in _hex_numbers(0, last % unit, digits - 1)
+        )
 
 
+@lru_cache(maxsize=256)
 def _digits(first: int, last: int) -> Chars:
-    """The hexadecimal digits from first to last, in both cases."""
+    """Return the hexadecimal digits from first to last, in both cases."""
     digits = "0123456789abcdef"[first : last + 1]
     return one_of(digits + digits.upper())
 
 
-def _pairs(first: int, last: int) -> Iterator[Node]:
-    """Characters beyond the first plane, as two escapes."""
+def _surrogate_pairs(first: int, last: int) -> Iterator[Node]:
+    """Yield the characters above U+FFFF as surrogate pairs of escapes."""
     low, high = first - 0x10000, last - 0x10000
     step = 0x400
     blocks = [(low, min(high, (low // step + 1) * step - 1))]
@@ -158,17 +164,17 @@ def _pairs(first: int, last: int) -> Iterator[Node]:
         ]
     for start, end in blocks:
         if start <= end:
-            for lead in _hexes(0xD800 + start // step, 0xD800 + end // step, 4):
-                for trail in _hexes(0xDC00 + start % step, 0xDC00 + end % step, 4):
-                    yield seq(Lit("u"), lead, Lit("\\u"), trail)
+            for lead in _hex_numbers(0xD800 + start // step, 0xD800 + end // step, 4):
+                for trail in _hex_numbers(0xDC00 + start % step, 0xDC00 + end % step, 4):
+                    yield seq(Literal("u"), lead, Literal("\\u"), trail)
 
 
-SPELLED: dict[type, Callable[[Any], Node]] = {
-    Lit: lambda node: Lit(literal(node.text)),
-    Chars: chars,
-    Seq: lambda node: seq(*map(spelled, node.parts)),
-    Alt: lambda node: alt(*map(spelled, node.choices)),
-    Repeat: lambda node: repeat(spelled(node.node), node.least, node.most),
-    And: lambda node: And(tuple(spelled(_loose(part)) for part in node.parts)),
-    Not: lambda node: And((Repeat(ANY_CHAR), Not(spelled(_loose(node.node))))),
+AS_JSON_TEXT: dict[type, Callable[[Any], Node]] = {
+    Literal: lambda node: Literal(literal(node.text)),
+    Chars: class_as_json_text,
+    Seq: lambda node: seq(*map(as_json_text, node.parts)),
+    Alt: lambda node: alt(*map(as_json_text, node.choices)),
+    Repeat: lambda node: repeat(as_json_text(node.node), node.minimum, node.maximum),
+    And: lambda node: And(tuple(as_json_text(_literals_as_classes(part)) for part in node.parts)),
+    Not: lambda node: And((Repeat(ANY_CHAR), Not(as_json_text(_literals_as_classes(node.node))))),
 }

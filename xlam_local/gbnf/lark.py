@@ -1,7 +1,8 @@
-"""A grammar in the form of Lark that the mask engine, llguidance, reads.
+"""Print a grammar in llguidance's dialect of Lark.
 
-Each token of the grammar becomes one terminal; everything else becomes rules. "And" and "not" are
-left to the engine, which knows them. Text outside of tokens is read character by character.
+https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md describes it. Each lexeme of the
+grammar becomes one terminal, everything else becomes rules. llguidance supports intersection and
+complement in terminals. Text outside of lexemes is read character by character.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from .nodes import (
+from ..regular.characters import Chars
+from ..regular.nodes import (
     Alt,
     And,
-    Chars,
-    Grammar,
-    Lit,
+    Literal,
     Node,
     Not,
     Quoted,
@@ -25,23 +25,24 @@ from .nodes import (
     Repeat,
     Seq,
     Token,
-    has,
+    contains_kind,
     seq,
 )
-from .spelling import spelled
-from .text import suffix
+from .grammar import Grammar
+from .json_strings import as_json_text
+from .printer import repetition_operator
 
 ANY_TEXT = "/(?s:.)*/"
-NEVER = "/[^\\x{0}-\\x{10FFFF}]/"
+NO_CHAR = "/[^\\x{0}-\\x{10FFFF}]/"
 
 
-def lark(grammar: Grammar) -> str:
-    """The same grammar as Lark rules and terminals."""
-    return "".join(_Writer(grammar).lines())
+def to_lark(grammar: Grammar) -> str:
+    """Return the grammar as Lark rules and terminals."""
+    return "".join(_LarkPrinter(grammar).lines())
 
 
-class _Writer:
-    """Writes rules, and collects the terminals that they use."""
+class _LarkPrinter:
+    """Prints rules, and collects the terminals that they use."""
 
     def __init__(self, grammar: Grammar) -> None:
         self.grammar = grammar
@@ -49,65 +50,65 @@ class _Writer:
         self.names = {name: _rule(name, number) for number, name in enumerate(grammar.rules)}
 
     def lines(self) -> Iterator[str]:
-        """All rules, then all terminals."""
+        """Yield all rules, then all terminals."""
         for name, node in self.grammar.rules.items():
-            yield f"{self.names[name]}: {self.bare(node)}\n"
+            yield f"{self.names[name]}: {self.body(node)}\n"
         for node, name in self.terminals.items():
             yield f"{name}: {terminal(node)}\n"
 
-    def bare(self, node: Node) -> str:
-        """A node as the body of a rule."""
-        return RULES.get(type(node), _Writer.terminal)(self, node)
+    def body(self, node: Node) -> str:
+        """Return a node as the body of a rule."""
+        return RULES.get(type(node), _LarkPrinter.terminal)(self, node)
 
-    def grouped(self, node: Node) -> str:
-        """A node as a part of another one."""
-        written = self.bare(node)
+    def operand(self, node: Node) -> str:
+        """Return a node as an operand, in parentheses if needed."""
+        written = self.body(node)
         return f"({written})" if " " in written else written
 
     def terminal(self, node: Node) -> str:
-        """The name of the terminal for a regular node."""
+        """Return the name of the terminal of a regular node."""
         return self.terminals.setdefault(node, f"T{len(self.terminals)}")
 
     def token(self, node: Token) -> str:
         return self.terminal(node.node)
 
-    def literal(self, node: Lit) -> str:
-        return " ".join(self.terminal(Lit(char)) for char in node.text) or '""'
+    def literal(self, node: Literal) -> str:
+        return " ".join(self.terminal(Literal(char)) for char in node.text) or '""'
 
     def reference(self, node: Ref) -> str:
         return self.names[node.rule]
 
     def sequence(self, node: Seq) -> str:
-        return " ".join(map(self.grouped, node.parts)) or '""'
+        return " ".join(map(self.operand, node.parts)) or '""'
 
     def alternatives(self, node: Alt) -> str:
-        return " | ".join(map(self.grouped, node.choices)) or NEVER
+        return " | ".join(map(self.operand, node.choices)) or NO_CHAR
 
-    def repeated(self, node: Repeat) -> str:
-        inner = self.grouped(node.node)
-        # One sign after another is no Lark.
+    def repetition(self, node: Repeat) -> str:
+        inner = self.operand(node.node)
+        # Lark has no operator after an operator.
         inner = f"({inner})" if isinstance(node.node, Repeat) else inner
-        return inner + suffix(node.least, node.most)
+        return inner + repetition_operator(node.minimum, node.maximum)
 
 
-RULES: dict[type, Callable[[_Writer, Any], str]] = {
-    Token: _Writer.token,
-    Lit: _Writer.literal,
-    Ref: _Writer.reference,
-    Seq: _Writer.sequence,
-    Alt: _Writer.alternatives,
-    Repeat: _Writer.repeated,
+RULES: dict[type, Callable[[_LarkPrinter, Any], str]] = {
+    Token: _LarkPrinter.token,
+    Literal: _LarkPrinter.literal,
+    Ref: _LarkPrinter.reference,
+    Seq: _LarkPrinter.sequence,
+    Alt: _LarkPrinter.alternatives,
+    Repeat: _LarkPrinter.repetition,
 }
 
 
 @lru_cache(maxsize=4096)
 def terminal(node: Node) -> str:
-    """A regular node as the body of a terminal."""
+    """Return a regular node as the body of a terminal."""
     if isinstance(node, Quoted):
-        return terminal(seq(Lit('"'), spelled(node.node), Lit('"')))
-    if has(node, And, Not):
+        return terminal(seq(Literal('"'), as_json_text(node.node), Literal('"')))
+    if contains_kind(node, And, Not):
         return TERMINALS[type(node)](node)
-    if isinstance(node, Lit):
+    if isinstance(node, Literal):
         return json.dumps(node.text, ensure_ascii=False)
     return f"/{regex(node)}/" if node != Seq(()) else '""'
 
@@ -125,17 +126,19 @@ TERMINALS: dict[type, Callable[[Any], str]] = {
     Seq: _joined(" "),
     Alt: _joined(" | "),
     Not: lambda node: f"{ANY_TEXT} & ~({terminal(node.node)})",
-    Repeat: lambda node: f"({terminal(node.node)}){suffix(node.least, node.most)}",
+    Repeat: lambda node: (
+        f"({terminal(node.node)}){repetition_operator(node.minimum, node.maximum)}"
+    ),
     Token: lambda node: terminal(node.node),
 }
 
 
 def regex(node: Node) -> str:
-    """A regular node without "and" and "not" as a regular expression of Rust's."""
+    """Return a regular node without intersection and complement as a regular expression of Rust."""
     return REGEXES[type(node)](node)
 
 
-def _written(node: Lit) -> str:
+def _written(node: Literal) -> str:
     return "".join(_char(ord(char)) for char in node.text)
 
 
@@ -150,15 +153,15 @@ def _atom(node: Node) -> str:
 
 def _repeated(node: Repeat) -> str:
     inner = regex(node.node)
-    alone = isinstance(node.node, Chars) or (isinstance(node.node, Lit) and len(inner) == 1)
-    return (inner if alone else f"(?:{inner})") + suffix(node.least, node.most)
+    alone = isinstance(node.node, Chars) or (isinstance(node.node, Literal) and len(inner) == 1)
+    return (inner if alone else f"(?:{inner})") + repetition_operator(node.minimum, node.maximum)
 
 
 REGEXES: dict[type, Callable[[Any], str]] = {
-    Lit: _written,
+    Literal: _written,
     Chars: _class,
     Seq: lambda node: "".join(map(_atom, node.parts)),
-    Alt: lambda node: "|".join(map(regex, node.choices)) if node.choices else NEVER[1:-1],
+    Alt: lambda node: "|".join(map(regex, node.choices)) if node.choices else NO_CHAR[1:-1],
     Repeat: _repeated,
     Token: lambda node: regex(node.node),
 }
@@ -171,5 +174,5 @@ def _char(code: int) -> str:
 
 
 def _rule(name: str, number: int) -> str:
-    """A rule's name as Lark has it: in small letters, and the first one's is "start"."""
+    """Return the Lark name of a rule: lower case; the first rule is "start"."""
     return f"r{number}-{re.sub(r'[^a-z0-9]', '-', name.lower())}" if number else "start"

@@ -1,4 +1,4 @@
-"""GBNF text read back into nodes, and checked so that no program that loads it can fail."""
+"""Parse GBNF text and check that llama.cpp and llguidance can load it."""
 
 from __future__ import annotations
 
@@ -6,171 +6,192 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 from ..errors import GrammarError
-from .limits import problem
-from .nodes import (
+from ..regular.characters import intersect, negate, one_of, union
+from ..regular.nodes import (
     EMPTY,
     Alt,
-    Grammar,
-    Lit,
+    Literal,
     Node,
     Ref,
     Repeat,
     Seq,
     alt,
     children,
-    common,
-    negated,
     nullable,
-    one_of,
     repeat,
     seq,
-    union,
 )
-from .prune import pruned, references
+from .grammar import Grammar
+from .limits import exceeded_limit
+from .prune import prune, references
 
-LONG = 1_000_000
-"""Characters of a file."""
-DEPTH = 50
-"""Brackets inside brackets."""
-TIMES = 100_000
-"""How often something may be repeated with a limit."""
+MAX_FILE_CHARS = 1_000_000
+"""The most characters of a grammar file."""
+MAX_PARENTHESES_DEPTH = 50
+"""The deepest nesting of parentheses."""
+MAX_REPETITIONS = 100_000
+"""The largest number of repetitions in `{m,n}`."""
 
-READABLE = negated(one_of("\0"))
-"""Every character but NUL, which llama.cpp takes for the end of the text."""
+NOT_NUL = negate(one_of("\0"))
+"""Every character except NUL, which ends a text in llama.cpp."""
 
-SIMPLE = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
-CODED = {"x": 2, "u": 4, "U": 8}
-SIGNS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+SIMPLE_ESCAPES = {
+    "t": "\t",
+    "r": "\r",
+    "n": "\n",
+    "\\": "\\",
+    '"': '"',
+    "[": "[",
+    "]": "]",
+    "-": "-",
+}
+CODE_ESCAPES = {"x": 2, "u": 4, "U": 8}
+QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
-def parse(text: str) -> Grammar:
-    """The grammar of a file that a user wrote, its rule "root" first."""
-    if len(text) > LONG:
-        raise GrammarError(f"The grammar has more than {LONG} characters.")
-    reader = _Reader(text)
+def parse_gbnf(text: str) -> Grammar:
+    """Return the grammar of a GBNF text; the rule "root" comes first.
+
+    Raises:
+        GrammarError: names line and column, and what is wrong.
+    """
+    if len(text) > MAX_FILE_CHARS:
+        raise GrammarError(f"The grammar has more than {MAX_FILE_CHARS} characters.")
+    reader = _GbnfParser(text)
     rules = reader.rules()
     if "root" not in rules:
-        raise GrammarError('The grammar has no rule "root" to begin with.')
+        raise GrammarError('The grammar has no rule "root".')
     for node in rules.values():
         for other in references(node):
             if other not in rules:
-                reader.fail(f"there is no rule {other!r}", reader.used[other])
-    empty = _empty(rules)
-    if name := _recursive({name: set(_leading(node, empty)) for name, node in rules.items()}):
-        reader.fail(f"the rule {name!r} begins with itself", reader.defined[name])
+                reader.fail(f"rule {other!r} is not defined", reader.first_uses[other])
+    empty = _nullable_rules(rules)
+    if name := _left_recursive({name: set(_leading(node, empty)) for name, node in rules.items()}):
+        reader.fail(f"rule {name!r} is left-recursive", reader.definitions[name])
     for name, node in rules.items():
-        if _loops(node, empty):
-            reader.fail(f"the rule {name!r} repeats nothing for ever", reader.defined[name])
+        if _repeats_empty(node, empty):
+            reader.fail(
+                f"rule {name!r} repeats empty text without a limit", reader.definitions[name]
+            )
     return _checked({"root": rules["root"], **rules})
 
 
 def _checked(rules: Mapping[str, Node]) -> Grammar:
-    """The grammar, if some text matches it and it asks for no more than can be had."""
-    grammar = pruned(Grammar(rules))
+    """Return the grammar if it matches any text and is within the limits."""
+    grammar = prune(Grammar(rules))
     if grammar.rules["root"] == Alt(()):
-        raise GrammarError("No text can match the grammar: its rules never come to an end.")
-    if wrong := problem(grammar):
+        raise GrammarError("The grammar is empty: every rule recurses forever.")
+    if wrong := exceeded_limit(grammar):
         raise GrammarError(wrong)
     return grammar
 
 
-class _Reader:
-    """Reads rules from left to right."""
+class _GbnfParser:
+    """A recursive-descent parser."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.at = 0
+        self.position = 0
         self.depth = 0
-        self.used: dict[str, int] = {}
-        self.defined: dict[str, int] = {}
+        self.first_uses: dict[str, int] = {}
+        self.definitions: dict[str, int] = {}
 
     def fail(self, problem: str, at: int | None = None) -> NoReturn:
-        """Say where the text cannot be read."""
-        at = self.at if at is None else at
+        """Raise an error with line and column."""
+        at = self.position if at is None else at
         line = self.text.count("\n", 0, at) + 1
         column = at - (self.text.rfind("\n", 0, at) + 1) + 1
         raise GrammarError(f"Line {line}, column {column}: {problem}.")
 
     def peek(self) -> str:
-        return self.text[self.at : self.at + 1]
+        return self.text[self.position : self.position + 1]
 
-    def take(self, sign: str) -> bool:
-        found = self.text.startswith(sign, self.at)
-        self.at += len(sign) if found else 0
+    def accept(self, sign: str) -> bool:
+        found = self.text.startswith(sign, self.position)
+        self.position += len(sign) if found else 0
         return found
 
     def expect(self, sign: str) -> None:
-        if not self.take(sign):
-            self.fail(f"{sign!r} is expected")
+        if not self.accept(sign):
+            self.fail(f"expected {sign!r}")
 
-    def space(self, lines: bool) -> None:
-        """Skip spaces and comments, and the ends of lines where these mean nothing."""
+    def skip_space(self, lines: bool) -> None:
+        """Skip spaces and comments, and line ends if `lines`."""
         while char := self.peek():
             if char == "#":
-                end = self.text.find("\n", self.at)
-                self.at = end if end >= 0 else len(self.text)
+                end = self.text.find("\n", self.position)
+                self.position = end if end >= 0 else len(self.text)
             elif char in " \t" or (lines and char in "\r\n"):
-                self.at += 1
+                self.position += 1
             else:
                 return
 
     def rules(self) -> dict[str, Node]:
-        """All rules, by name."""
+        """Return all rules by name."""
         found: dict[str, Node] = {}
-        self.space(lines=True)
+        self.skip_space(lines=True)
         while self.peek():
-            at, name = self.at, self.name()
+            at, name = self.position, self.name()
             if name in found:
-                self.fail(f"the rule {name!r} is there already", at)
-            self.defined[name] = at
-            self.space(lines=False)
+                self.fail(f"rule {name!r} is defined twice", at)
+            self.definitions[name] = at
+            self.skip_space(lines=False)
             self.expect("::=")
-            self.space(lines=True)
+            self.skip_space(lines=True)
             found[name] = self.alternatives(nested=False)
             if self.peek() and self.peek() not in "\r\n":
-                self.fail("the rule should end here")
-            self.space(lines=True)
+                self.fail("expected the end of the rule")
+            self.skip_space(lines=True)
         return found
 
     def name(self) -> str:
-        start = self.at
+        start = self.position
         while _in_name(self.peek()):
-            self.at += 1
-        if start == self.at:
-            self.fail("a rule's name is expected")
-        return self.text[start : self.at]
+            self.position += 1
+        if start == self.position:
+            self.fail("expected a rule name")
+        return self.text[start : self.position]
 
     def alternatives(self, nested: bool) -> Node:
         choices = [self.sequence(nested)]
-        while self.take("|"):
-            self.space(lines=True)
+        while self.next_alternative():
+            self.skip_space(lines=True)
             choices.append(self.sequence(nested))
         return alt(*choices)
 
+    def next_alternative(self) -> bool:
+        """Read the sign before another alternative, which may begin a new line."""
+        before = self.position
+        self.skip_space(lines=True)
+        if self.accept("|"):
+            return True
+        self.position = before
+        return False
+
     def sequence(self, nested: bool) -> Node:
         parts: list[Node] = []
-        while (char := self.peek()) and (char in PARTS or _in_name(char)):
-            part = PARTS.get(char, _Reader.reference)(self)
-            self.space(lines=nested)
+        while (char := self.peek()) and (char in PART_PARSERS or _in_name(char)):
+            part = PART_PARSERS.get(char, _GbnfParser.reference)(self)
+            self.skip_space(lines=nested)
             parts.append(self.repeated(part, nested))
         return seq(*parts)
 
     def repeated(self, node: Node, nested: bool) -> Node:
-        """The node with all repetitions that follow it."""
+        """Return the node with all repetition operators that follow it."""
         while (sign := self.peek()) and sign in "*+?{":
-            self.at += 1
-            least, most = SIGNS[sign] if sign in SIGNS else self.bounds()
+            self.position += 1
+            least, most = QUANTIFIERS[sign] if sign in QUANTIFIERS else self.bounds()
             node = EMPTY if most == 0 else repeat(node, least, most)
-            self.space(lines=nested)
+            self.skip_space(lines=nested)
         return node
 
     def bounds(self) -> tuple[int, int | None]:
-        """The numbers in curly brackets, after the opening one."""
-        self.space(lines=False)
+        """Read the numbers of `{m,n}` after the opening bracket."""
+        self.skip_space(lines=False)
         least = self.number()
         most: int | None = least
-        if self.take(","):
-            self.space(lines=False)
+        if self.accept(","):
+            self.skip_space(lines=False)
             most = None if self.peek() == "}" else self.number()
         self.expect("}")
         if most is not None and most < least:
@@ -178,98 +199,100 @@ class _Reader:
         return least, most
 
     def number(self) -> int:
-        start = self.at
+        start = self.position
         while self.peek().isdecimal() and self.peek().isascii():
-            self.at += 1
-        digits = self.text[start : self.at]
-        if not digits or len(digits) > 6 or int(digits) > TIMES:
-            self.fail(f"a number up to {TIMES} is expected", start)
-        self.space(lines=False)
+            self.position += 1
+        digits = self.text[start : self.position]
+        if not digits or len(digits) > 6 or int(digits) > MAX_REPETITIONS:
+            self.fail(f"expected a number up to {MAX_REPETITIONS}", start)
+        self.skip_space(lines=False)
         return int(digits)
 
     def reference(self) -> Node:
-        at, name = self.at, self.name()
-        self.used.setdefault(name, at)
+        at, name = self.position, self.name()
+        self.first_uses.setdefault(name, at)
         return Ref(name)
 
     def literal(self) -> Node:
         self.expect('"')
         found = []
-        while not self.take('"'):
-            at = self.at
+        while not self.accept('"'):
+            at = self.position
             found.append(self.char())
             if found[-1] == "\0":
-                self.fail("llama.cpp takes a NUL for the end of the text", at)
-        return Lit("".join(found)) if found else EMPTY
+                self.fail(
+                    "a NUL character is not supported, because it ends the text in llama.cpp", at
+                )
+        return Literal("".join(found)) if found else EMPTY
 
-    def members(self) -> Node:
+    def char_class(self) -> Node:
         self.expect("[")
-        negative = self.take("^")
+        negative = self.accept("^")
         spans = []
-        while not self.take("]"):
+        while not self.accept("]"):
             first = last = self.char()
-            if self.peek() == "-" and self.text[self.at + 1 : self.at + 2] != "]":
-                self.at += 1
+            if self.peek() == "-" and self.text[self.position + 1 : self.position + 2] != "]":
+                self.position += 1
                 last = self.char()
             if last < first:
-                self.fail(f"the range from {first!r} to {last!r} is out of order")
+                self.fail(f"the range {first!r}-{last!r} is out of order")
             spans.append((ord(first), ord(last)))
-        inside = negated(union(spans)) if negative else union(spans)
-        inside = common(inside, READABLE)
+        inside = negate(union(spans)) if negative else union(spans)
+        inside = intersect(inside, NOT_NUL)
         return inside if inside.ranges else Alt(())
 
-    def anything(self) -> Node:
+    def any_char(self) -> Node:
         self.expect(".")
-        return READABLE
+        return NOT_NUL
 
     def group(self) -> Node:
         self.expect("(")
         self.depth += 1
-        if self.depth > DEPTH:
-            self.fail(f"there are more than {DEPTH} brackets inside each other")
-        self.space(lines=True)
+        if self.depth > MAX_PARENTHESES_DEPTH:
+            self.fail(f"parentheses are nested more than {MAX_PARENTHESES_DEPTH} levels deep")
+        self.skip_space(lines=True)
         node = self.alternatives(nested=True)
         self.expect(")")
         self.depth -= 1
         return node
 
-    def special(self) -> Node:
-        self.fail("single tokens of a model cannot be asked for here")
+    def token_reference(self) -> Node:
+        self.fail("token references (`<token>`) are not supported")
 
     def char(self) -> str:
-        """One character, as itself or escaped."""
+        """Read one character or escape."""
         char = self.peek()
         if not char or char == "\n":
-            self.fail("the text ends before it is closed")
-        self.at += 1
+            self.fail("unclosed text")
+        self.position += 1
         if char != "\\":
             return char
         kind = self.peek()
-        self.at += 1
-        if kind in SIMPLE and kind:
-            return SIMPLE[kind]
-        return self.coded(kind)
+        self.position += 1
+        if kind in SIMPLE_ESCAPES and kind:
+            return SIMPLE_ESCAPES[kind]
+        return self.code_escape(kind)
 
-    def coded(self, kind: str) -> str:
-        size = CODED.get(kind, 0)
-        digits = self.text[self.at : self.at + size]
+    def code_escape(self, kind: str) -> str:
+        size = CODE_ESCAPES.get(kind, 0)
+        digits = self.text[self.position : self.position + size]
         if not size or len(digits) < size or any(d not in HEX for d in digits):
-            self.fail("this is no escape", self.at - 2)
+            self.fail("unknown escape", self.position - 2)
         code = int(digits, 16)
         if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-            self.fail("there is no such character", self.at - 2)
-        self.at += size
+            self.fail("no character has this code", self.position - 2)
+        self.position += size
         return chr(code)
 
 
 HEX = "0123456789abcdefABCDEF"
-PARTS: dict[str, Callable[[_Reader], Node]] = {
-    '"': _Reader.literal,
-    "[": _Reader.members,
-    ".": _Reader.anything,
-    "(": _Reader.group,
-    "<": _Reader.special,
-    "!": _Reader.special,
+PART_PARSERS: dict[str, Callable[[_GbnfParser], Node]] = {
+    '"': _GbnfParser.literal,
+    "[": _GbnfParser.char_class,
+    ".": _GbnfParser.any_char,
+    "(": _GbnfParser.group,
+    "<": _GbnfParser.token_reference,
+    "!": _GbnfParser.token_reference,
 }
 
 
@@ -277,15 +300,15 @@ def _in_name(char: str) -> bool:
     return char == "-" or (char.isascii() and char.isalnum())
 
 
-def _recursive(leading: Mapping[str, set[str]]) -> str | None:
-    """The first rule that leads back to itself, if there is one."""
+def _left_recursive(leading: Mapping[str, set[str]]) -> str | None:
+    """Return the first left-recursive rule, or None."""
     into: dict[str, list[str]] = {name: [] for name in leading}
     for name, others in leading.items():
         for other in others:
             into[other].append(name)
     left = {name: len(others) for name, others in leading.items()}
     todo = [name for name, count in left.items() if count == 0]
-    # What leads to nothing is taken away until only circles are left, and what leads to them.
+    # Remove rules that lead to no other rule until only cycles and what leads to them are left.
     while todo:
         for name in into[gone := todo.pop()]:
             left[name] -= 1
@@ -295,7 +318,7 @@ def _recursive(leading: Mapping[str, set[str]]) -> str | None:
 
 
 def _reached(leading: Mapping[str, set[str]], name: str) -> set[str]:
-    """The rules that a rule leads to."""
+    """Return the rules that a rule can begin with."""
     found: set[str] = set()
     todo = list(leading[name])
     while todo:
@@ -306,10 +329,10 @@ def _reached(leading: Mapping[str, set[str]], name: str) -> set[str]:
     return found
 
 
-def _loops(node: Node, empty: set[str]) -> bool:
-    """Whether something is repeated without limit that may be no text at all."""
-    endless = isinstance(node, Repeat) and node.most is None and nullable(node.node, empty)
-    return endless or any(_loops(inner, empty) for inner in children(node))
+def _repeats_empty(node: Node, empty: set[str]) -> bool:
+    """Return whether an unbounded repetition can match empty text."""
+    endless = isinstance(node, Repeat) and node.maximum is None and nullable(node.node, empty)
+    return endless or any(_repeats_empty(inner, empty) for inner in children(node))
 
 
 def _leading(node: Node, empty: set[str]) -> Iterator[str]:
@@ -328,8 +351,8 @@ def _leading(node: Node, empty: set[str]) -> Iterator[str]:
             yield from _leading(inner, empty)
 
 
-def _empty(rules: Mapping[str, Node]) -> set[str]:
-    """The rules that match no text at all, too."""
+def _nullable_rules(rules: Mapping[str, Node]) -> set[str]:
+    """Return the rules that match the empty text."""
     users: dict[str, set[str]] = {name: set() for name in rules}
     for name, node in rules.items():
         for other in references(node):

@@ -1,27 +1,16 @@
-"""A grammar without rules that can never be finished or never be reached."""
+"""Remove rules that match no finite text or cannot be reached."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .nodes import (
-    NOTHING,
-    Alt,
-    Grammar,
-    Node,
-    Ref,
-    Repeat,
-    Seq,
-    alt,
-    children,
-    repeat,
-    seq,
-)
+from ..regular.nodes import NOTHING, Alt, Node, Ref, Repeat, Seq, alt, children, repeat, seq
+from .grammar import Grammar
 
 
-def pruned(grammar: Grammar) -> Grammar:
-    """The same language in fewer rules; the start is NOTHING if no text matches."""
-    ending = _ending(grammar.rules)
+def prune(grammar: Grammar) -> Grammar:
+    """Return an equivalent grammar with fewer rules; the start is NOTHING if no text matches."""
+    ending = _terminating(grammar.rules)
     rules = grammar.rules
     if len(ending) < len(rules):
         rules = {name: _without(node, ending) for name, node in rules.items()}
@@ -30,13 +19,13 @@ def pruned(grammar: Grammar) -> Grammar:
     return Grammar(kept, {name: text for name, text in grammar.comments.items() if name in kept})
 
 
-def ends(rules: Mapping[str, Node], name: str) -> bool:
-    """Whether a rule matches some finite text."""
-    return name in _ending(rules)
+def terminates(rules: Mapping[str, Node], name: str) -> bool:
+    """Return whether a rule matches any finite text."""
+    return name in _terminating(rules)
 
 
-def _ending(rules: Mapping[str, Node]) -> set[str]:
-    """The rules that match some finite text."""
+def _terminating(rules: Mapping[str, Node]) -> set[str]:
+    """Return the rules that match any finite text."""
     ending: set[str] = set()
     waiting: dict[str, set[str]] = {}
     todo = list(rules)
@@ -44,7 +33,7 @@ def _ending(rules: Mapping[str, Node]) -> set[str]:
         name = todo.pop()
         if name in ending:
             continue
-        if _ends(rules[name], ending):
+        if _node_terminates(rules[name], ending):
             ending.add(name)
             todo.extend(waiting.pop(name, ()))
         else:
@@ -57,22 +46,22 @@ def _missing(node: Node, ending: set[str]) -> Iterable[str]:
     return (name for name in references(node) if name not in ending)
 
 
-def _ends(node: Node, ending: set[str]) -> bool:
+def _node_terminates(node: Node, ending: set[str]) -> bool:
     match node:
         case Ref(rule):
             return rule in ending
         case Seq(parts):
-            return all(_ends(part, ending) for part in parts)
+            return all(_node_terminates(part, ending) for part in parts)
         case Alt(choices):
-            return any(_ends(choice, ending) for choice in choices)
+            return any(_node_terminates(choice, ending) for choice in choices)
         case Repeat(inner, least):
-            return least == 0 or _ends(inner, ending)
+            return least == 0 or _node_terminates(inner, ending)
         case _:
             return True
 
 
 def _without(node: Node, ending: set[str]) -> Node:
-    """The node without what never ends."""
+    """Return the node without the parts that match no finite text."""
     match node:
         case Ref(rule):
             return node if rule in ending else NOTHING
@@ -88,7 +77,7 @@ def _without(node: Node, ending: set[str]) -> Node:
 
 
 def _reached(rules: Mapping[str, Node]) -> set[str]:
-    """The rules that the first one needs."""
+    """Return the rules that are reachable from the first one."""
     first = next(iter(rules))
     reached, todo = {first}, [first]
     while todo:
@@ -100,7 +89,7 @@ def _reached(rules: Mapping[str, Node]) -> set[str]:
 
 
 def references(node: Node) -> Iterable[str]:
-    """The rules that a node names."""
+    """Yield the names of the rules that a node refers to."""
     todo = [node]
     while todo:
         found = todo.pop()

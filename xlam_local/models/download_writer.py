@@ -1,4 +1,4 @@
-"""A file that grows from a broken download to a whole one, hashed while it is written."""
+"""Write a download to its partial file and hash it at the same time."""
 
 from __future__ import annotations
 
@@ -9,82 +9,95 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from .digest import Digest
+from .checksum import Checksum
 from .types import Progress
 
-BUFFER = 2 << 20
-BUFFERS = 4
-"""At most what these hold is lost, and fetched twice, when the process is killed."""
-BLOCK = 4096
-"""What direct writes begin and end at."""
-LONGEST = 1.0
-"""Seconds that bytes wait for a buffer to become full."""
-QUICK = 0.02
-"""Seconds in which a buffer becomes full where a copy less is worth more than a warm page cache:
-100 MB/s."""
-OFTEN = 0.1
-"""Seconds of reading after which its progress is told."""
-FLUSH = 64 << 20
-"""Bytes after which the system is told to bring to the disk what it has, so that the end of a
-download need not wait for all of it."""
+BUFFER_BYTES = 2 << 20
+BUFFER_COUNT = 4
+"""A kill loses at most the bytes of all buffers; they are downloaded again."""
+PROGRESS_INTERVAL_S = 0.1
+"""How long `append` reads before it returns, so that the progress is shown."""
+FLUSH_INTERVAL_BYTES = 64 << 20
+"""The file is flushed each time that so many bytes were written, so that the end of a download
+does not wait for all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """When buffers are written, and how."""
+
+    max_buffer_age_s: float = 1.0
+    """A buffer that is filled more slowly is written before it is full."""
+    fast_fill_s: float = 0.02
+    """A buffer that is filled faster, at 100 MB/s or more, is written past the page cache."""
+    direct_io_block: int = 4096
+    """The alignment of writes past the page cache, in the file and in memory."""
+
+
+DEFAULT_OPTIONS = WriterOptions()
 
 
 class _Buffer:
-    """Bytes of the file on their way."""
+    """Bytes between the network, the hash and the disk."""
 
-    def __init__(self) -> None:
-        self.memory = memoryview(mmap.mmap(-1, BUFFER))
-        """It begins at a page, as direct writes must."""
-        self.begin(0)
+    def __init__(self, options: WriterOptions) -> None:
+        self.options = options
+        self.memory = memoryview(mmap.mmap(-1, BUFFER_BYTES))
+        """It begins at a page boundary, as direct writes require."""
+        self.reset(0)
 
-    def begin(self, start: int) -> None:
-        """Be empty; its first byte is that of the file at `start`, its last one ends a block."""
+    def reset(self, start: int) -> None:
+        """Empty the buffer; its first byte is at `start` in the file, its end at a block."""
         self.start, self.count = start, 0
-        self.most = BUFFER - start % BLOCK
-        self.since = time.monotonic()
-        self.quick = False
-        """Whether it became full in no time."""
-        self.users = 0
+        self.capacity = BUFFER_BYTES - start % self.options.direct_io_block
+        self.reset_at = time.monotonic()
+        self.filled_fast = False
+        self.pending_uses = 0
+        """How many threads still need the bytes."""
 
     @property
     def ready(self) -> bool:
-        """Whether it is full, or was filled for long enough."""
-        return self.count == self.most or time.monotonic() - self.since > LONGEST
+        """Whether it is full or old enough to be written."""
+        age = time.monotonic() - self.reset_at
+        return self.count == self.capacity or age > self.options.max_buffer_age_s
 
 
-class Writer:
-    """Appends to a partial file, while one thread writes, one hashes and one flushes.
+class DownloadWriter:
+    """Appends to a partial file, with one thread that writes, one that hashes, one that flushes.
 
-    Where bytes come faster than most networks bring them, whole buffers go to the disk directly:
-    to copy them into the page cache takes as long as to hash them. Otherwise they go through the
-    cache, where the model that is loaded next finds them.
+    On a fast network, full buffers are written past the page cache (O_DIRECT), because copying
+    them into it takes as long as hashing them. On others they go through it, so that a model that
+    is loaded next is read from memory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: WriterOptions = DEFAULT_OPTIONS) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.size = 0
-        """Bytes that have come; all but the last few are in the file."""
+        """The bytes that have arrived; the last of them can still be in a buffer."""
+        self._options = options
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        self._direct = _opened_direct(path)
-        self._digest = Digest()
+        self._direct_file = _open_direct(path)
+        self._checksum = Checksum()
         self._filling: _Buffer | None = None
         self._error: OSError | None = None
-        """Why the file cannot be written."""
+        """The first error of writing the file; nothing is written after it."""
         self._lock = threading.Lock()
         self._free: SimpleQueue[_Buffer] = SimpleQueue()
-        for _ in range(BUFFERS):
-            self._free.put(_Buffer())
+        for _ in range(BUFFER_COUNT):
+            self._free.put(_Buffer(options))
         self._to_hash: SimpleQueue[_Buffer | None] = SimpleQueue()
         self._to_write: SimpleQueue[_Buffer | None] = SimpleQueue()
         self._to_flush: SimpleQueue[bool] = SimpleQueue()
+        """True flushes, False ends the thread."""
         self._threads = [
-            threading.Thread(target=work, daemon=True)
-            for work in (self._hash, self._write, self._flush)
+            threading.Thread(target=run, daemon=True)
+            for run in (self._hash_buffers, self._write_buffers, self._flush_file)
         ]
         for thread in self._threads:
             thread.start()
@@ -94,140 +107,146 @@ class Writer:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pass_on()
+        self._submit()
         self._to_hash.put(None)
         self._to_write.put(None)
         self._to_flush.put(False)
         for thread in self._threads:
             thread.join()
         self._file.close()
-        self._close_direct()
+        self._close_direct_file()
 
-    def take_up(self, most: int) -> Iterator[Progress]:
-        """Hash what is in the file already, up to `most` bytes; what is beyond goes."""
-        total = min(os.fstat(self._file.fileno()).st_size, most)
+    def resume(self, max_bytes: int) -> Iterator[Progress]:
+        """Hash the bytes that are in the file already, and cut the file at `max_bytes`."""
+        total = min(os.fstat(self._file.fileno()).st_size, max_bytes)
         self._file.truncate(total)
         while self.size < total:
             buffer = self._free.get()
-            buffer.begin(self.size)
+            buffer.reset(self.size)
             buffer.count = self._file.readinto(buffer.memory[: total - self.size]) or 0
             self.size += buffer.count
-            self._share(buffer, self._to_hash)
-            yield Progress(self.size, total, "checking what is here")
+            self._enqueue(buffer, self._to_hash)
+            yield Progress(self.size, total, "checking the partial file")
 
-    def fill(self, most: int, read: Callable[[memoryview], int]) -> int:
-        """Append up to `most` bytes that `read` puts into a buffer, for OFTEN at most.
+    def append(self, max_bytes: int, read: Callable[[memoryview], int]) -> int:
+        """Append up to `max_bytes` that `read` puts into a buffer; return how many.
 
-        How many those are; 0 when `read` has no more.
+        Returns after PROGRESS_INTERVAL_S, or when `read` returns 0.
 
         Raises:
-            OSError: the file cannot be written; what came before is in it.
+            OSError: the file cannot be written; the earlier bytes are in it.
         """
         if self._filling is None:
             self._filling = self._free.get()
-            self._filling.begin(self.size)
+            self._filling.reset(self.size)
         if self._error is not None:
             raise self._error
-        buffer, before, until = self._filling, self.size, time.monotonic() + OFTEN
-        end = min(buffer.most, buffer.count + most)
+        buffer, before = self._filling, self.size
+        deadline = time.monotonic() + PROGRESS_INTERVAL_S
+        end = min(buffer.capacity, buffer.count + max_bytes)
         while buffer.count < end and (count := read(buffer.memory[buffer.count : end])):
             buffer.count += count
             self.size += count
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 break
         if buffer.ready:
-            self._pass_on()
-        if self.size // FLUSH != before // FLUSH:
+            self._submit()
+        if self.size // FLUSH_INTERVAL_BYTES != before // FLUSH_INTERVAL_BYTES:
             self._to_flush.put(True)
         return self.size - before
 
-    def rewind(self) -> None:
-        """Begin anew with an empty file."""
-        self._settle()
+    def restart(self) -> None:
+        """Empty the file and the checksum."""
+        self._drain()
         self._file.truncate(0)
-        self._digest = Digest()
+        self._checksum = Checksum()
         self.size = 0
 
-    def finish(self) -> Digest:
-        """The digest of the whole file, which is safe on the disk from now on."""
-        self._settle()
+    def finish(self) -> Checksum:
+        """Flush the file to the disk and return its checksum.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._drain()
         if self._error is not None:
             raise self._error
         os.fsync(self._file.fileno())
-        return self._digest
+        return self._checksum
 
-    def _pass_on(self) -> None:
-        """Write and hash what has come."""
+    def _submit(self) -> None:
+        """Give the buffer that is being filled to the threads."""
         if self._filling is not None:
             buffer, self._filling = self._filling, None
-            buffer.quick = buffer.count == BUFFER and time.monotonic() - buffer.since < QUICK
-            self._share(buffer, self._to_hash, self._to_write)
+            seconds = time.monotonic() - buffer.reset_at
+            is_full = buffer.count == BUFFER_BYTES
+            buffer.filled_fast = is_full and seconds < self._options.fast_fill_s
+            self._enqueue(buffer, self._to_hash, self._to_write)
 
-    def _share(self, buffer: _Buffer, *queues: SimpleQueue[_Buffer | None]) -> None:
-        buffer.users = len(queues)
+    def _enqueue(self, buffer: _Buffer, *queues: SimpleQueue[_Buffer | None]) -> None:
+        buffer.pending_uses = len(queues)
         for queue in queues:
             queue.put(buffer)
 
     def _release(self, buffer: _Buffer) -> None:
+        """Make the buffer free if no other thread needs it."""
         with self._lock:
-            buffer.users -= 1
-            if not buffer.users:
+            buffer.pending_uses -= 1
+            if not buffer.pending_uses:
                 self._free.put(buffer)
 
-    def _settle(self) -> None:
-        """Wait until everything is written and hashed."""
-        self._pass_on()
-        buffers = [self._free.get() for _ in range(BUFFERS)]
+    def _drain(self) -> None:
+        """Wait until all bytes are written and hashed."""
+        self._submit()
+        buffers = [self._free.get() for _ in range(BUFFER_COUNT)]
         for buffer in buffers:
             self._free.put(buffer)
 
-    # What the threads do.
-
-    def _hash(self) -> None:
+    def _hash_buffers(self) -> None:
         while (buffer := self._to_hash.get()) is not None:
-            self._digest.update(buffer.memory[: buffer.count])
+            self._checksum.update(buffer.memory[: buffer.count])
             self._release(buffer)
 
-    def _write(self) -> None:
+    def _write_buffers(self) -> None:
         while (buffer := self._to_write.get()) is not None:
             try:
                 if self._error is None:
-                    self._put(buffer)
+                    self._write_buffer(buffer)
             except OSError as error:
-                self._error = error  # for whoever waits for the bytes; none are written after it
+                self._error = error  # `append` and `finish` raise it in their thread.
             self._release(buffer)
 
-    def _put(self, buffer: _Buffer) -> None:
+    def _write_buffer(self, buffer: _Buffer) -> None:
         data = buffer.memory[: buffer.count]
-        if self._direct is not None and buffer.quick:
+        if self._direct_file is not None and buffer.filled_fast:
             try:
-                _write_at(self._direct, data, buffer.start)
+                _write_at(self._direct_file, data, buffer.start)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._close_direct()  # The file system cannot do that after all.
+                self._close_direct_file()  # The file system does not support it after all.
             else:
                 return
         _write_at(self._file.fileno(), data, buffer.start)
 
-    def _close_direct(self) -> None:
-        if self._direct is not None:
-            os.close(self._direct)
-            self._direct = None
-
-    def _flush(self) -> None:
+    def _flush_file(self) -> None:
         while self._to_flush.get():
-            # The last flush of all tells of a disk that fails.
+            # `finish` flushes again and raises the error.
             with suppress(OSError):
                 os.fsync(self._file.fileno())
 
+    def _close_direct_file(self) -> None:
+        if self._direct_file is not None:
+            os.close(self._direct_file)
+            self._direct_file = None
 
-def _opened_direct(path: Path) -> int | None:
-    """The file for writes past the page cache; None where that cannot be."""
+
+def _open_direct(path: Path) -> int | None:
+    """Open a file for writes past the page cache; None if the system does not support it."""
     if not hasattr(os, "O_DIRECT"):
         return None
     try:

@@ -1,4 +1,7 @@
-"""GGUF headers, read within bounds before llama.cpp sees the file."""
+"""Read and validate GGUF headers, before llama.cpp opens the file.
+
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
 
 from __future__ import annotations
 
@@ -12,284 +15,315 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import IntegrityError, ModelMissing
-from .ggml import NUMBERS, TENSOR_TYPES
+from . import file_kind
+from .ggml import NUMBER_TYPES, TENSOR_TYPES
 
-MAX_HEADER = 64 << 20
-"""Bytes that a header may have; the largest vocabularies stay under 16 MiB."""
+MAX_HEADER_BYTES = 64 << 20
+"""The headers with the largest vocabularies have less than 16 MiB."""
 MAX_FIELDS = 1 << 12
 MAX_TENSORS = 1 << 16
-MAX_NAME = 1 << 10
-MAX_STRING = 4 << 20
-SHOWN = 64
-"""Longer arrays are checked and skipped, and known by their kind and length only."""
+MAX_NAME_BYTES = 1 << 10
+MAX_STRING_BYTES = 4 << 20
+MAX_KEPT_ELEMENTS = 64
+"""Longer arrays are validated but not kept."""
+MIN_READ_BYTES = 1 << 16
 
+SUPPORTED_VERSIONS = (2, 3)
 BOOL, STRING, ARRAY = 7, 8, 9
+"""The type codes that are not in NUMBER_TYPES."""
 U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
-    """An array too long to keep: what it holds, and how many."""
+class ArraySummary:
+    """An array that is too long to keep."""
 
-    kind: str
+    element_type: str
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor of the file."""
+class TensorInfo:
+    """The description of a tensor."""
 
     name: str
-    kind: str
+    type: str
     shape: tuple[int, ...]
     offset: int
-    """Where its bytes begin, counted from the first tensor's."""
+    """Bytes from the beginning of the tensor data."""
     size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a GGUF file says of itself, checked against its length."""
+class GgufHeader:
+    """The validated header of a GGUF file."""
 
     path: Path
     version: int
     metadata: Mapping[str, Any]
-    tensors: tuple[Tensor, ...]
-    data: int
-    """Where the tensors begin in the file."""
-    size: int
-    """Bytes of the file."""
+    tensors: tuple[TensorInfo, ...]
+    data_offset: int
+    """Bytes from the beginning of the file to the tensor data."""
+    file_size: int
+    """Bytes."""
 
     @property
     def architecture(self) -> str:
-        """The model's architecture, as llama.cpp names it."""
+        """llama.cpp's name of the model's architecture."""
         return str(self.metadata.get("general.architecture", ""))
 
     def number(self, key: str) -> int | None:
-        """A number of this architecture, such as `context_length`."""
+        """Return an integer of the architecture, for example `context_length`."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
-    def template(self) -> str | None:
-        """The chat template in the file."""
+    def chat_template(self) -> str | None:
+        """The chat template, in Jinja."""
         value = self.metadata.get("tokenizer.chat_template")
         return value if isinstance(value, str) else None
 
 
-def read(path: Path, called: str | None = None) -> Header:
-    """The header of the GGUF file at `path`; a file that cannot be what it claims is refused.
+def read(path: Path, name: str | None = None) -> GgufHeader:
+    """Return the header of the GGUF file at `path`. Error messages call the file `name`.
 
-    An error speaks of the file as it is `called`, else by its own name.
+    Raises:
+        ModelMissing: there is no such file.
+        IntegrityError: the file cannot be read, or its header is invalid.
     """
     try:
         with path.open("rb") as file:
-            return _Reader(path, file, called or path.name).header()
+            return _HeaderReader(path, file, name or path.name).header()
     except FileNotFoundError as error:
         raise ModelMissing(f"There is no file {path}.") from error
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-class _Reader:
-    """A place in a header that moves forward, and never past a bound."""
+class _HeaderReader:
+    """Reads a header from the beginning to the end, and checks every count and length first."""
 
-    def __init__(self, path: Path, file: BinaryIO, called: str) -> None:
+    def __init__(self, path: Path, file: BinaryIO, name: str) -> None:
         self.path = path
-        self.called = called
+        self.name = name
         self.file = file
         self.size = os.fstat(file.fileno()).st_size
         self.buffer = b""
-        self.at = 0
+        """The beginning of the file, as far as it was needed."""
+        self.position = 0
         self.field = "magic"
+        """The field that is being read, for error messages."""
 
-    def header(self) -> Header:
-        """The whole header, each part checked as it is read."""
+    def header(self) -> GgufHeader:
+        """Read the header."""
         version = self.version()
         self.field = "tensor count"
-        tensors = self.count(MAX_TENSORS)
+        tensor_count = self.count(MAX_TENSORS)
         self.field = "field count"
-        fields = self.count(MAX_FIELDS)
-        metadata = self.metadata(fields)
-        step = self.alignment(metadata)
-        listed = self.tensors(tensors, step)
-        data = _padded(self.at, step) if listed else self.at
-        self.inside(listed, data)
-        self.architecture(metadata, listed)
-        return Header(self.path, version, metadata, listed, data, self.size)
+        field_count = self.count(MAX_FIELDS)
+        metadata = self.metadata(field_count)
+        alignment = self.alignment(metadata)
+        tensors = self.tensors(tensor_count, alignment)
+        data_offset = _align(self.position, alignment) if tensors else self.position
+        self.check_bounds(tensors, data_offset)
+        self.check_architecture(metadata, tensors)
+        return GgufHeader(self.path, version, metadata, tensors, data_offset, self.size)
 
-    def wrong(self, message: str) -> IntegrityError:
-        """The error for the field that is being read."""
-        return IntegrityError(f"{self.called}: {self.field} {message}.")
+    def error(self, message: str) -> IntegrityError:
+        """Return an error about the field that is being read."""
+        return IntegrityError(f"{self.name}: {self.field} {message}.")
 
-    def take(self, length: int) -> int:
-        """Where the next `length` bytes begin in the buffer, which holds them from now on."""
-        start, end = self.at, self.at + length
+    def advance(self, length: int) -> int:
+        """Move past the next `length` bytes; return where they begin in the buffer."""
+        start, end = self.position, self.position + length
         if end > self.size:
-            raise self.wrong("reaches past the end of the file")
-        if end > MAX_HEADER:
-            raise self.wrong(f"reaches past {MAX_HEADER >> 20} MiB, the most a header may have")
+            raise self.error("reaches past the end of the file, which is truncated or damaged")
+        if end > MAX_HEADER_BYTES:
+            raise self.error(f"exceeds the header limit of {MAX_HEADER_BYTES >> 20} MiB")
         if end > len(self.buffer):
-            wanted = max(end, 2 * len(self.buffer), 1 << 16)
+            wanted = max(end, 2 * len(self.buffer), MIN_READ_BYTES)
             self.file.seek(0)
-            self.buffer = self.file.read(min(wanted, self.size, MAX_HEADER))
+            self.buffer = self.file.read(min(wanted, self.size, MAX_HEADER_BYTES))
             if end > len(self.buffer):
-                raise self.wrong("reaches past the end of the file")
-        self.at = end
+                raise self.error("reaches past the end of the file, which is truncated or damaged")
+        self.position = end
         return start
 
     def number(self, kind: struct.Struct) -> Any:
-        """The next number."""
-        start = self.take(kind.size)
+        """Read a number."""
+        start = self.advance(kind.size)
         return kind.unpack_from(self.buffer, start)[0]
 
-    def count(self, most: int) -> int:
-        """The next count, at most `most`."""
+    def count(self, maximum: int) -> int:
+        """Read a count."""
         value: int = self.number(U64)
-        if value > most:
-            raise self.wrong(f"is {value}, more than {most}")
+        if value > maximum:
+            raise self.error(f"is {value}; the maximum is {maximum}")
         return value
 
-    def text(self, most: int) -> str:
-        """The next string, at most `most` bytes long."""
+    def text(self, max_bytes: int) -> str:
+        """Read a string."""
         length: int = self.number(U64)
-        if length > most:
-            raise self.wrong(f"is {length} bytes long, more than {most}")
-        start = self.take(length)
+        if length > max_bytes:
+            raise self.error(f"is {length} bytes long; the maximum is {max_bytes}")
+        start = self.advance(length)
         try:
-            return self.buffer[start : self.at].decode()
+            return self.buffer[start : self.position].decode()
         except UnicodeDecodeError as error:
-            raise self.wrong("is not UTF-8") from error
+            raise self.error("is not UTF-8") from error
 
     def version(self) -> int:
-        """The file's version, after its magic."""
-        start = self.take(4)
-        if (magic := self.buffer[start : self.at]) != b"GGUF":
-            raise self.wrong(f"is {magic!r}, so this is not a GGUF file")
+        """Read the magic and the version."""
+        start = self.file.read(file_kind.START_BYTES)
+        magic = start[:4]
+        if not magic or not b"GGUF".startswith(magic):
+            if kind := file_kind.describe(start, self.size, self.name):
+                what, advice = kind
+                raise IntegrityError(f"{self.name} is not a GGUF file but {what}; {advice}.")
+            raise self.error(f"is {magic!r}; this is not a GGUF file")
+        self.advance(4)
         self.field = "version"
         version: int = self.number(U32)
-        if version in (2 << 24, 3 << 24):
-            raise self.wrong("is in big-endian order, which this machine does not read")
-        if version not in (2, 3):
-            raise self.wrong(f"is {version}; versions 2 and 3 can be read")
+        if version in [supported << 24 for supported in SUPPORTED_VERSIONS]:
+            raise self.error("is big-endian; convert the file with gguf-convert-endian")
+        if version not in SUPPORTED_VERSIONS:
+            raise self.error(f"is {version}; versions 2 and 3 are supported")
         return version
 
     def metadata(self, count: int) -> dict[str, Any]:
-        """All the fields."""
+        """Read the fields."""
         metadata: dict[str, Any] = {}
         for number in range(count):
             self.field = f"the name of field {number}"
-            key = self.text(MAX_NAME)
+            key = self.text(MAX_NAME_BYTES)
             self.field = f"field {key!r}"
             if key in metadata:
-                raise self.wrong("stands twice")
+                raise self.error("appears twice")
             metadata[key] = self.value(self.number(U32))
         return metadata
 
-    def value(self, kind: int) -> Any:
-        """A field's value of this kind."""
-        if kind in NUMBERS:
-            return self.number(NUMBERS[kind][1])
-        if kind == BOOL:
+    def value(self, type_code: int) -> Any:
+        """Read the value of a field."""
+        if type_code in NUMBER_TYPES:
+            return self.number(NUMBER_TYPES[type_code][1])
+        if type_code == BOOL:
             return self.boolean()
-        if kind == STRING:
-            return self.text(MAX_STRING)
-        if kind == ARRAY:
+        if type_code == STRING:
+            return self.text(MAX_STRING_BYTES)
+        if type_code == ARRAY:
             return self.array()
-        raise self.wrong(f"has the unknown type {kind}")
+        raise self.error(f"has the unknown type {type_code}")
 
     def boolean(self) -> bool:
-        """The next boolean, which is 0 or 1."""
-        start = self.take(1)
+        """Read a boolean."""
+        start = self.advance(1)
         if self.buffer[start] > 1:
-            raise self.wrong(f"is the boolean {self.buffer[start]}")
+            raise self.error(f"is a boolean with the value {self.buffer[start]}")
         return self.buffer[start] == 1
 
-    def array(self) -> tuple[Any, ...] | Array:
-        """The next array, kept when it is short."""
-        kind: int = self.number(U32)
+    def array(self) -> tuple[Any, ...] | ArraySummary:
+        """Read an array; the elements are returned only if it is short."""
+        type_code: int = self.number(U32)
         count: int = self.number(U64)
-        if kind not in (BOOL, STRING, *NUMBERS):
-            raise self.wrong(f"is an array of the unknown type {kind}")
+        if type_code not in (BOOL, STRING, *NUMBER_TYPES):
+            raise self.error(f"is an array of the unknown type {type_code}")
         if count > self.size:
-            raise self.wrong(f"has {count} elements, more than the file has bytes")
-        if count <= SHOWN:
-            return tuple(self.value(kind) for _ in range(count))
-        if kind == STRING:
+            raise self.error(f"has {count} elements, more than the file has bytes")
+        if count <= MAX_KEPT_ELEMENTS:
+            return tuple(self.value(type_code) for _ in range(count))
+        if type_code == STRING:
             self.skip_strings(count)
-            return Array("string", count)
-        name, width = ("bool", 1) if kind == BOOL else (NUMBERS[kind][0], NUMBERS[kind][1].size)
-        self.take(count * width)
-        return Array(name, count)
+            return ArraySummary("string", count)
+        if type_code == BOOL:
+            self.advance(count)
+            return ArraySummary("bool", count)
+        name, kind = NUMBER_TYPES[type_code]
+        self.advance(count * kind.size)
+        return ArraySummary(name, count)
 
     def skip_strings(self, count: int) -> None:
-        """Go past `count` strings, each within the bounds."""
+        """Move past strings; a vocabulary has 150,000 of them, so the loop avoids `number`."""
         unpack: Callable[[bytes, int], tuple[int]] = U64.unpack_from
         for _ in range(count):
-            start = self.take(8)
+            start = self.advance(8)
             (length,) = unpack(self.buffer, start)
-            if length > MAX_STRING:
-                raise self.wrong(f"has a string of {length} bytes, more than {MAX_STRING}")
-            self.take(length)
+            if length > MAX_STRING_BYTES:
+                raise self.error(
+                    f"has a string of {length} bytes; the maximum is {MAX_STRING_BYTES}"
+                )
+            self.advance(length)
 
     def alignment(self, metadata: Mapping[str, Any]) -> int:
-        """What the tensors' places are multiples of."""
+        """Return the alignment of the tensor data, in bytes."""
         self.field = "field 'general.alignment'"
         value = metadata.get("general.alignment", 32)
         if type(value) is not int or not 8 <= value <= 1 << 16 or value & (value - 1):
-            raise self.wrong(f"is {value!r}, not a power of two from 8 to 65536")
+            raise self.error(f"is {value!r}, not a power of two from 8 to 65536")
         return value
 
-    def tensors(self, count: int, step: int) -> tuple[Tensor, ...]:
-        """All the tensors' descriptions, which follow one another without gaps."""
-        listed: list[Tensor] = []
+    def tensors(self, count: int, alignment: int) -> tuple[TensorInfo, ...]:
+        """Read the descriptions of the tensors, whose data must be contiguous."""
+        tensors: list[TensorInfo] = []
         names: set[str] = set()
-        expected = 0
+        expected_offset = 0
         for number in range(count):
             self.field = f"the name of tensor {number}"
-            name = self.text(MAX_NAME)
+            name = self.text(MAX_NAME_BYTES)
             self.field = f"tensor {name!r}"
             if name in names:
-                raise self.wrong("stands twice")
+                raise self.error("appears twice")
             names.add(name)
             tensor = self.tensor(name)
-            if tensor.offset != expected:
-                raise self.wrong(f"has the offset {tensor.offset}, not {expected}")
-            expected = _padded(expected + tensor.size, step)
-            listed.append(tensor)
-        return tuple(listed)
+            if tensor.offset != expected_offset:
+                raise self.error(f"has the offset {tensor.offset}, not {expected_offset}")
+            expected_offset = _align(expected_offset + tensor.size, alignment)
+            tensors.append(tensor)
+        return tuple(tensors)
 
-    def tensor(self, name: str) -> Tensor:
-        """One tensor's description."""
+    def tensor(self, name: str) -> TensorInfo:
+        """Read the description of a tensor, after its name."""
         dimensions: int = self.number(U32)
         if not 1 <= dimensions <= 4:
-            raise self.wrong(f"has {dimensions} dimensions, not 1 to 4")
+            raise self.error(f"has {dimensions} dimensions, not 1 to 4")
         shape = tuple(int(self.number(U64)) for _ in range(dimensions))
-        kind: int = self.number(U32)
-        if kind not in TENSOR_TYPES:
-            raise self.wrong(f"has the unknown type {kind}")
-        label, block, width = TENSOR_TYPES[kind]
-        if shape[0] % block:
-            raise self.wrong(f"has rows of {shape[0]}, no multiple of {label}'s blocks of {block}")
-        size = math.prod(shape) // block * width
-        return Tensor(name, label, shape, int(self.number(U64)), size)
+        type_code: int = self.number(U32)
+        if type_code not in TENSOR_TYPES:
+            raise self.error(f"has the unknown type {type_code}")
+        kind = TENSOR_TYPES[type_code]
+        if shape[0] % kind.block_elements:
+            raise self.error(
+                f"has rows of {shape[0]} elements, which is not a multiple of the "
+                f"{kind.block_elements} elements in a block of {kind.name}"
+            )
+        size = math.prod(shape) // kind.block_elements * kind.block_bytes
+        return TensorInfo(name, kind.name, shape, int(self.number(U64)), size)
 
-    def inside(self, tensors: Sequence[Tensor], data: int) -> None:
-        """Check that each tensor's bytes lie within the file."""
+    def check_bounds(self, tensors: Sequence[TensorInfo], data_offset: int) -> None:
+        """Check that the file contains the data of each tensor."""
         for tensor in tensors:
-            if data + tensor.offset + tensor.size > self.size:
+            end = data_offset + tensor.offset + tensor.size
+            if end > self.size:
                 self.field = f"tensor {tensor.name!r}"
-                end = data + tensor.offset + tensor.size
-                raise self.wrong(f"ends at byte {end}, but the file has {self.size}")
+                raise self.error(
+                    f"ends at byte {end}, but the file has {self.size} bytes; it is truncated"
+                )
 
-    def architecture(self, metadata: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
-        """Check that the file says which architecture it is, where it holds a model."""
+    def check_architecture(
+        self, metadata: Mapping[str, Any], tensors: Sequence[TensorInfo]
+    ) -> None:
+        """Check that a file with tensors names its architecture.
+
+        The parts of a split model after the first have no metadata but the part's number.
+        """
         self.field = "field 'general.architecture'"
         name = metadata.get("general.architecture")
+        if name is None and metadata.get("split.no", 0) != 0:
+            return
         if tensors and not (isinstance(name, str) and re.fullmatch(r"[\w.-]{1,64}", name)):
-            raise self.wrong("is missing" if name is None else f"is {name!r}, not a name")
+            raise self.error("is missing" if name is None else f"is {name!r}, not a name")
 
 
-def _padded(value: int, step: int) -> int:
-    return (value + step - 1) // step * step
+def _align(value: int, alignment: int) -> int:
+    return (value + alignment - 1) // alignment * alignment

@@ -1,4 +1,7 @@
-"""The Hugging Face Hub: its file lists, its metadata, and the bytes of a file from any place on."""
+"""A client of the Hugging Face Hub: file lists, metadata, and the bytes of a file from an offset.
+
+huggingface_hub restarts an interrupted download from zero, so the bytes are requested here.
+"""
 
 from __future__ import annotations
 
@@ -12,134 +15,153 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import IntegrityError, UsageError
-from .names import REPO, OnHub, safe
-from .refusals import Changed, asking, reading
+import httpx2
+
+from ..errors import IntegrityError
+from .hf_library import HfApi, constants, get_hf_file_metadata, get_token, hf_hub_url
+from .hub_errors import ContentMismatch, api_errors, download_errors
+from .model_names import REPO_ID, HubFile, is_safe_path
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+TIMEOUT_S = 30.0
+"""The longest wait for a connection or for the next bytes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """A file of a repository, as the Hub announces it."""
+class RemoteFile:
+    """The metadata of a file on the Hub."""
 
-    wanted: OnHub
+    hub_file: HubFile
     commit: str
     sha256: str
     size: int
-    location: str = ""
-    """Where its bytes are now."""
+    """Bytes."""
+    url: str = ""
+    """The address of its content; it can be signed and expire."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A file in a repository's list."""
+class ListedFile:
+    """A file in the list of a repository."""
 
     file: str
     size: int | None
+    """Bytes."""
     sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A repository under its own name, in its own case, with its GGUF files."""
+class RepoListing:
+    """The GGUF files of a repository."""
 
     repo: str
-    files: tuple[Listed, ...]
+    """The repository's name in its original case."""
+    files: tuple[ListedFile, ...]
 
 
-class Body:
-    """Bytes that are on their way; `start` is the place in the file that they begin at."""
+class RangeBody:
+    """The body of a response, from the byte `start` of the file."""
 
-    def __init__(self, remote: Remote, start: int, response: http.client.HTTPResponse) -> None:
+    def __init__(self, remote: RemoteFile, start: int, response: http.client.HTTPResponse) -> None:
         self.remote = remote
         self.start = start
         self._response = response
-        self._left = response.length
-        """Bytes that the server still owes; None where it does not say how many."""
+        self._remaining = response.length
+        """Bytes that are still to come; None if the server did not send a length."""
 
     def readinto(self, buffer: memoryview) -> int:
-        """Put into the buffer what has come; 0 when the server has no more to say."""
-        with reading(self.remote.wanted.file, self.remote.location):
-            if self._left is None:
+        """Read available bytes into a buffer and return how many; 0 at the end.
+
+        Raises:
+            RetryableError: the connection was lost.
+        """
+        with download_errors(self.remote.hub_file.file, self.remote.url):
+            if self._remaining is None:
                 return self._response.readinto1(buffer)
-            # A response's own readinto1 makes a copy; the stream below it writes into the buffer.
-            count: int = self._response.fp.readinto1(buffer[: self._left])
-            self._left -= count
+            # HTTPResponse.readinto1 copies the bytes; the stream below writes into the buffer.
+            count: int = self._response.fp.readinto1(buffer[: self._remaining])
+            self._remaining -= count
             return count
 
 
-class Hub:
-    """A Hub that can be asked, with a token or without."""
+class HubClient:
+    """A client of a Hub, with or without an access token."""
 
-    def __init__(self, endpoint: str, token: str | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self, endpoint: str, token: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self.endpoint = endpoint.rstrip("/")
         self.token = token
-        self.timeout = timeout
+        self.timeout_s = timeout_s
         self._opener: urllib.request.OpenerDirector | None = None
 
     @classmethod
-    def here(cls, timeout: float = 30.0) -> Hub:
-        """The Hub that the environment names, with the user's token."""
-        try:
-            from huggingface_hub import constants, get_token
-        except ValueError as error:
-            raise UsageError(f"One of the HF_ variables cannot be read: {error}.") from error
-        return cls(constants.ENDPOINT, get_token(), timeout)
+    def from_environment(cls, timeout_s: float = TIMEOUT_S) -> HubClient:
+        """Return a client with the user's token, for the Hub of HF_ENDPOINT or huggingface.co."""
+        return cls(constants.ENDPOINT, get_token(), timeout_s)
 
-    def listing(self, repo: str, revision: str = "main") -> Listing:
-        """The repository's GGUF files."""
-        from huggingface_hub import HfApi
+    def list_files(self, repo: str, revision: str = "main") -> RepoListing:
+        """Return the GGUF files of a repository.
 
-        with asking(repo, None, self.endpoint):
+        Raises:
+            RetryableError: the request failed.
+            XlamError: see `hub_errors.api_errors`.
+        """
+        with api_errors(repo, None, self.endpoint):
             api = HfApi(endpoint=self.endpoint, token=self.token or False)
             info = api.model_info(
-                repo, revision=revision, files_metadata=True, timeout=self.timeout
+                repo, revision=revision, files_metadata=True, timeout=self.timeout_s
             )
-            return _listing(info)
+            return _to_listing(info)
 
-    def file(self, wanted: OnHub) -> Remote:
-        """What the Hub says of one file."""
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    def file_metadata(self, hub_file: HubFile) -> RemoteFile:
+        """Return the metadata of a file.
 
-        repo, revision = wanted.repo, wanted.revision
-        with asking(repo, wanted.file, self.endpoint):
-            url = hf_hub_url(repo, wanted.file, revision=revision, endpoint=self.endpoint)
-            found = get_hf_file_metadata(
-                url, token=self.token or False, timeout=self.timeout, endpoint=self.endpoint
+        Raises:
+            RetryableError: the request failed.
+            IntegrityError: the metadata lacks the checksum, the size or the commit.
+            XlamError: see `hub_errors.api_errors`.
+        """
+        repo, revision = hub_file.repo, hub_file.revision
+        with api_errors(repo, hub_file.file, self.endpoint):
+            url = hf_hub_url(repo, hub_file.file, revision=revision, endpoint=self.endpoint)
+            metadata = get_hf_file_metadata(
+                url, token=self.token or False, timeout=self.timeout_s, endpoint=self.endpoint
             )
-        return _remote(wanted, found)
+        return _to_remote_file(hub_file, metadata)
 
     @contextmanager
-    def open(self, remote: Remote, start: int) -> Iterator[Body]:
-        """The bytes of the file from `start` on, or from 0 where the server knows no ranges."""
-        request = urllib.request.Request(remote.location, headers=_headers(start))
-        if self.token and _origin(remote.location) == _origin(self.endpoint):
+    def open_range(self, remote: RemoteFile, start: int) -> Iterator[RangeBody]:
+        """Request the bytes of a file from `start`; a server without ranges sends them from 0.
+
+        Raises:
+            RetryableError: the request failed.
+            ContentMismatch: the response is not of the announced file.
+        """
+        request = urllib.request.Request(remote.url, headers=_headers(start))
+        if self.token and _origin(remote.url) == _origin(self.endpoint):
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
-        with reading(remote.wanted.file, remote.location):
+        with download_errors(remote.hub_file.file, remote.url):
             response = self._open(request)
         with response:
-            yield Body(remote, _start(response, start, remote), response)
+            yield RangeBody(remote, _response_start(response, start, remote), response)
 
     def _open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         if urlsplit(request.full_url).scheme not in ("http", "https"):
             raise IntegrityError(
-                f"The Hub points to {request.full_url!r}, which is no web address."
+                f"The Hub redirects to {request.full_url!r}, which is not a web address."
             )
-        self._opener = self._opener or _opener()
-        response: http.client.HTTPResponse = self._opener.open(request, timeout=self.timeout)
+        self._opener = self._opener or _http_opener()
+        response: http.client.HTTPResponse = self._opener.open(request, timeout=self.timeout_s)
         return response
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """What reads over HTTP alone, with the proxies and the certificates that the Hub is asked with.
+def _http_opener() -> urllib.request.OpenerDirector:
+    """Return an opener for HTTP only, with the proxies and certificates that huggingface_hub uses.
 
-    urllib reads into a buffer that is there already, several times faster than httpx hands out
-    new pieces.
+    urllib reads into an existing buffer, which is several times faster than httpx's new chunks.
     """
-    import httpx2
-
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -159,54 +181,61 @@ def _headers(start: int) -> dict[str, str]:
     return {**headers, "Range": f"bytes={start}-"} if start else headers
 
 
-def _start(response: http.client.HTTPResponse, asked: int, remote: Remote) -> int:
-    """Where the response begins, once it is clear that it is of the announced file."""
+def _response_start(response: http.client.HTTPResponse, requested: int, remote: RemoteFile) -> int:
+    """Return the offset of the response in the file.
+
+    Raises:
+        ContentMismatch: the response is not of the announced file.
+    """
+    file = remote.hub_file.file
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise Changed(f"The server sends {remote.wanted.file} in another encoding than asked for.")
+        raise ContentMismatch(f"The server sends {file} in an encoding that was not requested.")
     if response.status == http.client.PARTIAL_CONTENT:
         text = response.headers.get("Content-Range", "")
         if not (match := re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text)):
-            raise Changed(
-                f"The server sends a part of {remote.wanted.file} and does not say which."
-            )
+            raise ContentMismatch(f"The server sends a part of {file} without a Content-Range.")
         start, total = int(match[1]), match[2]
-        if start != asked or total not in ("*", str(remote.size)):
-            raise Changed(
-                f"The server sends the bytes {text!r} of {remote.wanted.file}, not {asked}-."
+        if start != requested or total not in ("*", str(remote.size)):
+            raise ContentMismatch(
+                f"The server sends the range {text!r} of {file}, not bytes {requested}- of "
+                f"{remote.size}."
             )
         return start
     length = response.headers.get("Content-Length")
     if length is not None and length != str(remote.size):
-        raise Changed(
-            f"The server sends {length} bytes of {remote.wanted.file}, not {remote.size}."
-        )
+        raise ContentMismatch(f"The server sends {length} bytes of {file}, not {remote.size}.")
     return 0
 
 
-def _remote(wanted: OnHub, found: Any) -> Remote:
-    """What the Hub announces, once it is all there and can be trusted as names of files."""
-    what = f"What the Hub says of {wanted}"
-    if not COMMIT.fullmatch(found.commit_hash or ""):
-        raise IntegrityError(f"{what} has no commit.")
-    if not SHA256.fullmatch(found.etag or ""):
-        raise IntegrityError(f"{what} has no SHA-256, so it could not be checked.")
-    if not found.size or found.size < 0:
-        raise IntegrityError(f"{what} has no size.")
-    return Remote(wanted, found.commit_hash, found.etag, found.size, found.location)
+def _to_remote_file(hub_file: HubFile, metadata: Any) -> RemoteFile:
+    """Validate the metadata: the commit and the checksum become names of files."""
+    if not COMMIT.fullmatch(metadata.commit_hash or ""):
+        raise IntegrityError(f"The Hub's metadata of {hub_file} has no commit.")
+    if not SHA256.fullmatch(metadata.etag or ""):
+        raise IntegrityError(
+            f"The Hub's metadata of {hub_file} has no SHA-256, so the file could not be verified."
+        )
+    if not metadata.size or metadata.size < 0:
+        raise IntegrityError(f"The Hub's metadata of {hub_file} has no size.")
+    return RemoteFile(
+        hub_file, metadata.commit_hash, metadata.etag, metadata.size, metadata.location
+    )
 
 
-def _listing(info: Any) -> Listing:
-    """The list, without what is no model or would lead out of its folder."""
-    if not REPO.fullmatch(info.id) or ".." in info.id:
-        raise IntegrityError(f"The Hub speaks of a repository named {info.id!r}.")
-    names = [one for one in info.siblings or () if one.rfilename.casefold().endswith(".gguf")]
-    return Listing(info.id, tuple(_listed(one) for one in names if safe(one.rfilename)))
+def _to_listing(info: Any) -> RepoListing:
+    """Return the GGUF files of a repository, without those whose path is not safe."""
+    if not REPO_ID.fullmatch(info.id) or ".." in info.id:
+        raise IntegrityError(f"The Hub answered with the repository name {info.id!r}.")
+    files = [one for one in info.siblings or () if one.rfilename.casefold().endswith(".gguf")]
+    return RepoListing(
+        info.id, tuple(_to_listed_file(file) for file in files if is_safe_path(file.rfilename))
+    )
 
 
-def _listed(sibling: Any) -> Listed:
+def _to_listed_file(sibling: Any) -> ListedFile:
     if sibling.lfs is None:
-        return Listed(sibling.rfilename, sibling.size, None)
-    return Listed(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
+        return ListedFile(sibling.rfilename, sibling.size, None)
+    return ListedFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

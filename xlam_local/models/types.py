@@ -1,4 +1,4 @@
-"""The nouns of the model manager: the store, what is in it, and how far a fetch is."""
+"""The model store, the models in it, and the progress of a download."""
 
 from __future__ import annotations
 
@@ -8,73 +8,81 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCAL_OWNER = "xlam-local"
-"""The owner under which models stand in the store that come from no Hub repository."""
+"""The repository owner of stored models that do not come from the Hub: imports and the demo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where models are kept, and where it is noted what the user adds, accepts and uses."""
+    """The folders that hold models, and what the user accepted, used and added to the catalog."""
 
-    hub: Path
+    hub_cache: Path
     """The Hugging Face cache: `models--owner--name/{blobs,refs,snapshots}`."""
     data: Path
-    """Holds the accepted licences and when each model was used."""
+    """Holds the accepted licenses, block hashes, and the time of each model's last use."""
     config: Path
-    """Holds `models.toml`, the entries that the user adds to the catalog."""
+    """Holds `models.toml`, the user's entries in the catalog."""
 
     @classmethod
-    def under(cls, config: Path, data: Path, environment: Mapping[str, str] = os.environ) -> Store:
-        """The store of this user: the Hugging Face cache, wherever its variables put it."""
-        return cls(hub_cache(environment), data, config)
+    def from_folders(
+        cls, config: Path, data: Path, environment: Mapping[str, str] = os.environ
+    ) -> Store:
+        """Return the store of a user; the environment says where the Hugging Face cache is."""
+        return cls(hub_cache_folder(environment), data, config)
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
-    """A model in the store: one file, or the parts of a split one."""
+class InstalledModel:
+    """A model in the store: one file, or the parts of a split model."""
 
     name: str
-    """What to type for it."""
+    """The name that commands take."""
     path: Path
     """The file that llama.cpp opens: the first part of a split model."""
     files: tuple[Path, ...]
     repo: str
+    """The repository, as `owner/name`; empty for a file outside the store."""
     size: int
-    """Bytes of all its parts."""
-    whole: bool = True
-    """False while parts of a split model are missing."""
-    used: float | None = None
-    """When it last ran, in seconds since 1970."""
+    """Bytes of all files."""
+    complete: bool = True
+    """False if parts of a split model are missing."""
+    last_used: float | None = None
+    """The time of its last use, in seconds since 1970; None if it was never used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a fetch is, in bytes."""
+    """The progress of a download, an import or a check, in bytes."""
 
     done: int
     total: int
-    what: str
-    """What is going on, as a word or two for a progress bar."""
+    """0 if it is unknown."""
+    status: str
+    """The current step, as a short phrase for a progress bar."""
     path: Path | None = None
-    """The model, once it is in the store."""
+    """The installed model; only the last progress has it."""
 
 
-def hub_cache(environment: Mapping[str, str]) -> Path:
-    """The Hugging Face cache, by the variables that huggingface_hub reads, without importing it."""
+def hub_cache_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the Hugging Face cache.
+
+    The variables and their order are those of huggingface_hub, which is slow to import:
+    https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+    """
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if value := environment.get(variable):
-            return _expanded(value)
+            return _expand(value)
     if home := environment.get("HF_HOME"):
-        return _expanded(home) / "hub"
+        return _expand(home) / "hub"
     base = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return _expanded(base) / "huggingface" / "hub"
+    return _expand(base) / "huggingface" / "hub"
 
 
-def _expanded(path: str) -> Path:
+def _expand(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser().absolute()
 
 
-def amount(size: float) -> str:
-    """A number of bytes as people write it: 986 MB, 1.9 GB."""
+def format_bytes(size: float) -> str:
+    """Return a number of bytes in decimal units, for example 986 MB or 1.9 GB."""
     for unit in ("bytes", "kB", "MB"):
         if size < 999.5:
             return f"{size:.0f} {unit}"

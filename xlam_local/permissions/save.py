@@ -1,32 +1,36 @@
-"""An answer kept for good, written into a policy whose comments stay."""
+"""Add a grant to the text of a policy.toml."""
 
 from __future__ import annotations
 
 from ..errors import UsageError
-from .rules import Allowance
+from .rules import Grant
 
 
-def remember(text: str, allowance: Allowance) -> str:
-    """The text of a policy.toml with one allowance more; all else stays as it is.
+def add_grant(text: str, grant: Grant) -> str:
+    """Return the text of a policy.toml with one more grant; comments and other entries stay.
 
     Raises:
-        UsageError: those that are there are not in tables of their own.
+        UsageError: The grants in the file are an inline array, which cannot be extended.
     """
     import tomlkit
     from tomlkit.items import AoT
 
     document = tomlkit.parse(text)
-    table = tomlkit.table()
-    table.add("tool", allowance.tool)
-    for key in ("source", "place", "call", "within"):
-        if value := getattr(allowance, key):
-            table.add(key, value)
-    if allowance.reaches:
-        table.add("reaches", list(allowance.reaches))
-    if allowance.tainted:
-        table.add("tainted", True)
-    tables = document.setdefault("always", tomlkit.aot())
+    tables = document.setdefault("grant", tomlkit.aot())
     if not isinstance(tables, AoT):
-        raise UsageError("`always` has to be written as tables, [[always]], to be added to.")
+        raise UsageError("Write `grant` as [[grant]] tables so that a grant can be added.")
+    table = tomlkit.table()
+    table.add("tool", grant.tool)
+    for key, value in (
+        ("source", grant.source),
+        ("file", grant.file),
+        ("call", grant.call),
+        ("cwd", grant.cwd),
+        ("paths", list(grant.paths)),
+        ("tainted", grant.tainted),
+        ("digest", grant.digest),
+    ):
+        if value:
+            table.add(key, value)
     tables.append(table)
     return tomlkit.dumps(document)

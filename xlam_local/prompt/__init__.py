@@ -1,55 +1,77 @@
-"""From a conversation to a prompt, in the words xLAM was trained on."""
+"""Render a conversation and its tools as a prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..types import Message, Piece, Prompt, Tool
-from . import family, template
-from .family import FAMILIES, LLAMA, QWEN, Family, xlam_family
-from .template import Template
-from .words import calls_json, tool_json, tool_text
+from ..types import Message, Prompt, PromptPart, Tool
+from . import chat_template, special_tokens, xlam_format
+from .chat_template import Template
+from .detection import (
+    PromptFormat,
+    Vocabulary,
+    detect_format,
+    format_from_json,
+    format_to_json,
+)
+from .instructions import calls_json, tool_json, tool_text, tool_token_counts
+from .xlam_format import FAMILIES, LLAMA, QWEN, Family
+from .xlam_models import xlam_family
 
 __all__ = [
     "FAMILIES",
     "LLAMA",
     "QWEN",
     "Family",
-    "Format",
+    "PromptFormat",
     "Template",
+    "Vocabulary",
     "calls_json",
+    "detect_format",
+    "format_from_json",
+    "format_to_json",
     "render",
     "text",
     "tool_json",
     "tool_text",
+    "tool_token_counts",
     "xlam_family",
 ]
 
-Format = Family | Template
 
+def render(
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    prompt_format: PromptFormat,
+    listing: str | None = None,
+) -> Prompt:
+    """Return the prompt after which the model writes its next message.
 
-def render(messages: Sequence[Message], tools: Sequence[Tool], form: Format) -> Prompt:
-    """The prompt after which the model writes its next message."""
-    if isinstance(form, Family):
-        return tuple(_joined(family.pieces(messages, tools, form)))
-    return tuple(_joined(template.pieces(messages, tools, form)))
+    `listing` replaces the text that lists the tools. The evaluation uses it, because the handlers
+    of the leaderboard write tools in ASCII and with all keys of their definitions.
+
+    Raises:
+        PromptError: the model's chat template cannot render this conversation.
+    """
+    if isinstance(prompt_format, Family):
+        parts = xlam_format.prompt_parts(messages, tools, prompt_format, listing)
+        return tuple(_merged(parts, prompt_format.special_tokens))
+    return tuple(chat_template.prompt_parts(messages, tools, prompt_format, listing))
 
 
 def text(prompt: Prompt) -> str:
-    """A prompt as one string."""
-    return "".join(piece.text for piece in prompt)
+    """Return a prompt as one string."""
+    return "".join(part.text for part in prompt)
 
 
-def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The same prompt with neighbouring plain pieces as one, for they are tokenized together."""
+def _merged(parts: Iterable[PromptPart], tokens: special_tokens.Tokens) -> Iterator[PromptPart]:
+    """Merge neighboring plain parts, because they must be tokenized together."""
     plain = ""
-    for piece in pieces:
-        if not piece.special:
-            plain += piece.text
-        elif piece.text:
-            if plain:
-                yield Piece(plain)
-            yield piece
+    for part in parts:
+        if not part.special:
+            plain += part.text
+        elif part.text:
+            yield from special_tokens.plain_parts(plain, tokens)
+            yield part
             plain = ""
-    if plain:
-        yield Piece(plain)
+    yield from special_tokens.plain_parts(plain, tokens)

@@ -1,15 +1,25 @@
-"""The words of a prompt that every format shares."""
+"""The parts of a prompt that every format shares: instructions, tools, messages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..types import Answer, Calls, Message, Result, System, Tool, User
+from ..types import (
+    AssistantMessage,
+    Message,
+    Prompt,
+    PromptPart,
+    SystemMessage,
+    Tool,
+    ToolCalls,
+    ToolResult,
+    UserMessage,
+)
 
-# The words of the Berkeley Function-Calling Leaderboard's prompt for xLAM-2, with which the
-# models' published scores were measured.
+# The prompt that the Berkeley Function-Calling Leaderboard uses for xLAM-2. The models' published
+# scores were measured with it.
 XLAM_SYSTEM = (
     "You are a helpful assistant that can use tools. You are developed by Salesforce xLAM team."
 )
@@ -28,51 +38,62 @@ INSTRUCTIONS = (
 )
 
 
-def calls_json(calls: Calls) -> str:
-    """Calls as xLAM writes them."""
+def calls_json(calls: ToolCalls) -> str:
+    """Return calls in xLAM's format: a JSON array of names and arguments."""
     return to_json([{"name": call.name, "arguments": call.arguments} for call in calls.calls])
 
 
-def system_block(system: str, tools: Sequence[Tool]) -> str:
-    """The system message with the instructions for calls and each tool's JSON behind it."""
-    listed = "".join(map(tool_text, tools))
-    return f"{system.strip()}\n" + (INSTRUCTIONS + listed if tools else "")
+def system_block(system: str, tools: Sequence[Tool], listing: str | None = None) -> str:
+    """Return the system message, followed by the instructions for calls and the tools as JSON.
+
+    `listing` replaces the JSON of the tools; the instructions then stand there also without tools.
+    """
+    if listing is None:
+        listing = "".join(map(tool_text, tools)) if tools else None
+    return f"{system.strip()}\n" + ("" if listing is None else INSTRUCTIONS + listing)
 
 
 def tool_text(tool: Tool) -> str:
-    """A tool as every prompt shows it: what it costs is what this costs."""
+    """Return the text that describes a tool in every prompt format."""
     return to_json(tool_json(tool), indent=4) + "\n\n"
 
 
+def tool_token_counts(
+    tools: Sequence[Tool], count: Callable[[Sequence[Prompt]], list[int]]
+) -> list[int]:
+    """Return the tokens that each tool takes in a prompt; `count` counts those of prompts."""
+    return count([(PromptPart(tool_text(tool)),) for tool in tools])
+
+
 def tool_json(tool: Tool) -> dict[str, Any]:
-    """A tool in the flat form that prompts show."""
+    """Return a tool in the flat form that prompts use, without OpenAI's "function" object."""
     described = {"description": tool.description} if tool.description else {}
     parameters = {"parameters": tool.parameters} if tool.parameters else {}
     return {"name": tool.name, **described, **parameters}
 
 
 def to_json(value: object, indent: int | None = None) -> str:
-    """JSON as prompts show it: words of every language stay as they are."""
+    """Return JSON as prompts contain it, with non-ASCII characters unescaped."""
     return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
 def split_system(messages: Sequence[Message], default: str) -> tuple[str, Sequence[Message]]:
-    """The system message, or the default, and the messages after it."""
-    if messages and isinstance(messages[0], System):
+    """Return the text of the system message, or `default`, and the messages after it."""
+    if messages and isinstance(messages[0], SystemMessage):
         return messages[0].text, messages[1:]
     return default, messages
 
 
-def spoken(message: Message, result_role: str) -> tuple[str, str]:
-    """Who speaks in a message, and what the model reads."""
+def role_and_text(message: Message, result_role: str) -> tuple[str, str]:
+    """Return the role and the text of a message; `result_role` is the role of tool results."""
     match message:
-        case System(said):
-            return "system", said.strip()
-        case User(said):
-            return "user", said.strip()
-        case Answer(said):
-            return "assistant", said.strip()
-        case Calls():
+        case SystemMessage(text):
+            return "system", text.strip()
+        case UserMessage(text):
+            return "user", text.strip()
+        case AssistantMessage(text):
+            return "assistant", text.strip()
+        case ToolCalls():
             return "assistant", calls_json(message)
-        case Result(output=output):
+        case ToolResult(output=output):
             return result_role, output

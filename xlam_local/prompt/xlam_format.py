@@ -1,31 +1,36 @@
-"""xLAM's own format, which its two base models write with different tokens."""
+"""xLAM's prompt format, in the tokens of its two base models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..types import Message, Piece, Tool
-from .words import XLAM_SYSTEM, split_system, spoken, system_block
+from ..types import Message, PromptPart, Tool
+from .instructions import XLAM_SYSTEM, role_and_text, split_system, system_block
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one of xLAM's two base models marks who speaks."""
+    """The tokens with which one of xLAM's two base models marks messages."""
 
     name: str
     begin: str
-    """The special token that opens a prompt, or nothing."""
+    """The special token at the start of a prompt, or empty."""
     open: str
     """The special token before a role."""
     close: str
-    """The special token between a role and its text, or nothing."""
+    """The special token after a role, or empty."""
     gap: str
-    """The plain text between a role and its text."""
+    """The plain text between the role and the message."""
     end: str
     """The special token after a message."""
     result: str
-    """The role of a tool's result."""
+    """The role of tool results."""
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The special tokens, which a vocabulary must have."""
+        return tuple(filter(None, (self.begin, self.open, self.close, self.end)))
 
 
 QWEN = Family("qwen", "", "<|im_start|>", "", "\n", "<|im_end|>", "tool")
@@ -39,35 +44,31 @@ LLAMA = Family(
     "ipython",
 )
 FAMILIES = {family.name: family for family in (QWEN, LLAMA)}
-ARCHITECTURES = {"qwen2": QWEN, "llama": LLAMA}
 
 
-def xlam_family(metadata: Mapping[str, object]) -> Family | None:
-    """The family of an xLAM-2 model, told by its file's metadata; None for other models."""
-    named = " ".join(str(metadata.get(f"general.{key}", "")) for key in ("name", "basename"))
-    if "xlam" not in named.lower():
-        return None
-    return ARCHITECTURES.get(str(metadata.get("general.architecture", "")))
-
-
-def pieces(messages: Sequence[Message], tools: Sequence[Tool], family: Family) -> Iterator[Piece]:
-    """The prompt for an xLAM model, piece by piece."""
+def prompt_parts(
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    family: Family,
+    listing: str | None = None,
+) -> Iterator[PromptPart]:
+    """Yield the parts of the prompt for an xLAM model."""
     system, rest = split_system(messages, XLAM_SYSTEM)
-    yield Piece(family.begin, special=True)
-    yield from _turn(family, "system", system_block(system, tools))
+    yield PromptPart(family.begin, special=True)
+    yield from _message(family, "system", system_block(system, tools, listing))
     for message in rest:
-        yield from _turn(family, *spoken(message, family.result))
+        yield from _message(family, *role_and_text(message, family.result))
     yield from _header(family, "assistant")
 
 
-def _turn(family: Family, role: str, content: str) -> Iterator[Piece]:
+def _message(family: Family, role: str, content: str) -> Iterator[PromptPart]:
     yield from _header(family, role)
-    yield Piece(content)
-    yield Piece(family.end, special=True)
+    yield PromptPart(content)
+    yield PromptPart(family.end, special=True)
 
 
-def _header(family: Family, role: str) -> Iterator[Piece]:
-    yield Piece(family.open, special=True)
-    yield Piece(role)
-    yield Piece(family.close, special=True)
-    yield Piece(family.gap)
+def _header(family: Family, role: str) -> Iterator[PromptPart]:
+    yield PromptPart(family.open, special=True)
+    yield PromptPart(role)
+    yield PromptPart(family.close, special=True)
+    yield PromptPart(family.gap)

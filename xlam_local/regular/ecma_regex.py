@@ -1,86 +1,74 @@
-"""Regular expressions of ECMA-262, read into a small tree."""
+"""Parse regular expressions of ECMA-262 (https://tc39.es/ecma262/#sec-patterns) into a tree."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 from ..errors import XlamError
-from ..gbnf import (
-    ANY,
-    EMPTY,
-    Alt,
-    Chars,
-    Lit,
-    Node,
-    Repeat,
-    Seq,
-    chars,
-    common,
-    negated,
-    one_of,
-    union,
-)
+from .characters import ANY, Chars, Range, chars, intersect, negate, one_of, union
+from .nodes import EMPTY, Alt, Literal, Node, Repeat, Seq
 
 
 class PatternError(XlamError):
-    """A pattern is no regular expression, or none that can be followed exactly."""
+    """A pattern is not a valid regular expression, or cannot be enforced exactly."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """The beginning of the text."""
+class TextStart:
+    """`^`: the start of the text."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """The end of the text."""
+class TextEnd:
+    """`$`: the end of the text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Boundary:
-    """A place where a word begins or ends, or any other place."""
+class WordBoundary:
+    """`\\b`: a word boundary, or `\\B` if not `wanted`."""
 
-    wanted: bool
+    positive: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """What comes next matches, or does not."""
+class LookAhead:
+    """A look-ahead, negative if not `wanted`."""
 
     inner: Regex
-    wanted: bool
+    positive: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """Parts one after the other, assertions among them."""
+class RegexSeq:
+    """A sequence of which at least one part is an assertion."""
 
     parts: tuple[Regex, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Alternatives, some with assertions."""
+class RegexAlt:
+    """Alternatives of which at least one has an assertion."""
 
     choices: tuple[Regex, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
-    """A part with assertions, several times over."""
+class RegexRepeat:
+    """A repetition of a part that has an assertion."""
 
     inner: Regex
-    least: int
-    most: int | None
+    minimum: int
+    maximum: int | None
 
 
-Assertion = Start | End | Boundary | Ahead
-Regex = Node | Assertion | Chain | Choice | Loop
+Assertion = TextStart | TextEnd | WordBoundary | LookAhead
+Regex = Node | Assertion | RegexSeq | RegexAlt | RegexRepeat
 
 DIGIT = chars("09")
 WORD = chars("azAZ09__")
@@ -88,16 +76,16 @@ SPACE = chars(
     "\t\r  \xa0\xa0\u1680\u1680\u2000\u200a\u2028\u2029"
     "\u202f\u202f\u205f\u205f\u3000\u3000\ufeff\ufeff"
 )
-DOT = negated(one_of("\n\r\u2028\u2029"))
-CLASSES = {
+DOT = negate(one_of("\n\r\u2028\u2029"))
+CLASS_ESCAPES = {
     "d": DIGIT,
-    "D": negated(DIGIT),
+    "D": negate(DIGIT),
     "w": WORD,
-    "W": negated(WORD),
+    "W": negate(WORD),
     "s": SPACE,
-    "S": negated(SPACE),
+    "S": negate(SPACE),
 }
-CONTROLS = {
+CONTROL_ESCAPES = {
     "t": "\t",
     "n": "\n",
     "v": "\v",
@@ -108,55 +96,61 @@ CONTROLS = {
     "e": "\x1b",
 }
 ASSERTIONS: dict[str, Assertion] = {
-    "b": Boundary(True),
-    "B": Boundary(False),
-    "A": Start(),
-    "Z": End(),
-    "z": End(),
+    "b": WordBoundary(True),
+    "B": WordBoundary(False),
+    "A": TextStart(),
+    "Z": TextEnd(),
+    "z": TextEnd(),
 }
 
 
-def parse(pattern: str) -> Regex:
-    """The tree of a pattern."""
-    return _Parser(pattern).whole()
+def parse_pattern(pattern: str) -> Regex:
+    """Return the tree of a pattern.
+
+    Raises:
+        PatternError: it is not valid, or uses syntax that is not supported.
+    """
+    return _PatternParser(pattern).whole()
 
 
-class _Parser:
-    """Reads a pattern from left to right."""
+class _PatternParser:
+    """A recursive-descent parser."""
 
     def __init__(self, pattern: str) -> None:
         self.text = pattern
-        self.at = 0
-        self.fold = False
+        self.position = 0
+        self.ignore_case = False
 
     def whole(self) -> Regex:
         tree = self.choice()
-        if self.at < len(self.text):
-            raise self.error("a bracket closes that was never opened")
+        if self.position < len(self.text):
+            raise self.error("unmatched closing bracket")
         return tree
 
     def error(self, problem: str) -> PatternError:
-        return PatternError(f"The pattern {self.text!r} cannot be read: {problem}, at {self.at}.")
+        return PatternError(
+            f"Pattern {self.text!r} is not valid: {problem} at character {self.position}."
+        )
 
     def peek(self, text: str) -> bool:
-        return self.text.startswith(text, self.at)
+        return self.text.startswith(text, self.position)
 
     def take(self, text: str) -> bool:
         found = self.peek(text)
-        self.at += len(text) if found else 0
+        self.position += len(text) if found else 0
         return found
 
     def next(self) -> str:
-        if self.at >= len(self.text):
-            raise self.error("it ends too early")
-        self.at += 1
-        return self.text[self.at - 1]
+        if self.position >= len(self.text):
+            raise self.error("unexpected end")
+        self.position += 1
+        return self.text[self.position - 1]
 
     def until(self, end: str) -> str:
-        stop = self.text.find(end, self.at)
+        stop = self.text.find(end, self.position)
         if stop < 0:
-            raise self.error(f"there is no {end!r}")
-        found, self.at = self.text[self.at : stop], stop + len(end)
+            raise self.error(f"missing {end!r}")
+        found, self.position = self.text[self.position : stop], stop + len(end)
         return found
 
     def choice(self) -> Regex:
@@ -167,7 +161,7 @@ class _Parser:
 
     def chain(self) -> Regex:
         parts: list[Regex] = []
-        while self.at < len(self.text) and self.text[self.at] not in "|)":
+        while self.position < len(self.text) and self.text[self.position] not in "|)":
             parts.append(self.quantified(self.atom()))
         return chain(parts)
 
@@ -176,23 +170,23 @@ class _Parser:
         if char in ATOMS:
             return ATOMS[char](self)
         if char in "*+?":
-            raise self.error(f"there is nothing before {char!r} to repeat")
+            raise self.error(f"nothing to repeat before {char!r}")
         return self.char(char)
 
     def char(self, char: str) -> Node:
-        if self.fold and char.lower() != char.upper():
+        if self.ignore_case and char.lower() != char.upper():
             return one_of("".join({char, char.lower()[:1], char.upper()[:1]}))
-        return Lit(char)
+        return Literal(char)
 
     def group(self) -> Regex:
-        look = self.opening()
+        look = self.group_start()
         inner = self.choice()
         if not self.take(")"):
-            raise self.error("a bracket is never closed")
-        return inner if look is None else Ahead(inner, look)
+            raise self.error("unclosed bracket")
+        return inner if look is None else LookAhead(inner, look)
 
-    def opening(self) -> bool | None:
-        """What kind of group begins: a look ahead, wanted or not, or none."""
+    def group_start(self) -> bool | None:
+        """Read the start of a group; return whether a look-ahead is positive, None without one."""
         if not self.take("?"):
             return None
         if self.take("="):
@@ -202,7 +196,7 @@ class _Parser:
         if self.take(":"):
             return None
         if self.peek("<=") or self.peek("<!"):
-            raise PatternError(f"The pattern {self.text!r} looks behind.")
+            raise PatternError(f"Pattern {self.text!r}: look-behind is not supported.")
         if self.take("<") or self.take("P<"):
             self.until(">")
             return None
@@ -210,14 +204,14 @@ class _Parser:
         return None
 
     def flags(self) -> None:
-        """Read the one flag that is followed: letters match in both cases."""
-        flags = self.text[self.at :].split(")")[0].split(":")[0]
+        """Read an inline flag; only `i` (ignore case) is supported."""
+        flags = self.text[self.position :].split(")")[0].split(":")[0]
         if flags != "i":
             raise PatternError(
-                f"The pattern {self.text!r} has flags or groups that are not followed."
+                f"Pattern {self.text!r}: this inline flag or kind of group is not supported."
             )
-        self.at += 1
-        self.fold = True
+        self.position += 1
+        self.ignore_case = True
         self.take(":")
 
     def quantified(self, atom: Regex) -> Regex:
@@ -226,25 +220,25 @@ class _Parser:
             return atom
         self.take("?")
         if self.peek("+"):
-            raise PatternError(f"The pattern {self.text!r} has possessive repetition.")
+            raise PatternError(f"Pattern {self.text!r}: possessive quantifiers are not supported.")
         least, most = bounds
         if most is not None and most < least:
             raise self.error("the numbers in curly brackets are out of order")
         if self.bounds() is not None:
-            raise self.error("there is nothing to repeat")
+            raise self.error("nothing to repeat")
         return loop(atom, least, most)
 
     def bounds(self) -> tuple[int, int | None] | None:
-        for sign, bounds in SIGNS.items():
+        for sign, bounds in QUANTIFIERS.items():
             if self.take(sign):
                 return bounds
-        end = self.text.find("}", self.at)
+        end = self.text.find("}", self.position)
         if not self.peek("{") or end < 0:
             return None
-        least, comma, most = self.text[self.at + 1 : end].partition(",")
+        least, comma, most = self.text[self.position + 1 : end].partition(",")
         if not least.isdecimal() or not (most.isdecimal() or not most):
             return None
-        self.at = end + 1
+        self.position = end + 1
         return int(least), int(most) if most else None if comma else int(least)
 
     def escape(self) -> Regex:
@@ -252,144 +246,171 @@ class _Parser:
         if char in ASSERTIONS:
             return ASSERTIONS[char]
         if char in "123456789k":
-            raise PatternError(f"The pattern {self.text!r} refers back to a group.")
-        members = self.escaped(char)
+            raise PatternError(f"Pattern {self.text!r}: back references are not supported.")
+        members = self.escape_value(char)
         return members if isinstance(members, Chars) else self.char(members)
 
-    def escaped(self, char: str) -> Chars | str:
-        """The class or the character that an escape stands for."""
-        if char in CLASSES:
-            return CLASSES[char]
+    def escape_value(self, char: str) -> Chars | str:
+        """Return the class or the character that an escape denotes."""
+        if char in CLASS_ESCAPES:
+            return CLASS_ESCAPES[char]
         if char in "pP" and self.peek("{"):
             members = self.property()
-            return members if char == "p" else negated(members)
+            return members if char == "p" else negate(members)
         if char in "xuUc":
-            return self.coded(char)
-        return CONTROLS.get(char, char)
+            return self.code_escape(char)
+        return CONTROL_ESCAPES.get(char, char)
 
-    def coded(self, char: str) -> str:
-        """The character that an escape with a number or a letter stands for."""
-        if char == "c" and self.text[self.at : self.at + 1].isalpha():
+    def code_escape(self, char: str) -> str:
+        """Return the character of `\\xHH`, `\\uHHHH`, `\\u{…}` or `\\cX`."""
+        if char == "c" and self.text[self.position : self.position + 1].isalpha():
             return chr(ord(self.next()) % 32)
         if char == "u" and self.take("{"):
-            return self.numbered(self.until("}"))
+            return self.char_of_code(self.until("}"))
         size = {"x": 2, "u": 4}.get(char, 0)
-        digits = self.text[self.at : self.at + size]
+        digits = self.text[self.position : self.position + size]
         if len(digits) < size or not size or any(d not in "0123456789abcdefABCDEF" for d in digits):
             return char
-        self.at += size
+        self.position += size
         code = int(digits, 16)
-        if 0xD800 <= code < 0xDC00 and self.text[self.at : self.at + 2] == "\\u":
-            low = int(self.text[self.at + 2 : self.at + 6], 16)
-            self.at += 6
+        if 0xD800 <= code < 0xDC00 and self.text[self.position : self.position + 2] == "\\u":
+            low = int(self.text[self.position + 2 : self.position + 6], 16)
+            self.position += 6
             return chr(0x10000 + (code - 0xD800) * 0x400 + low - 0xDC00)
         return chr(code)
 
-    def numbered(self, digits: str) -> str:
+    def char_of_code(self, digits: str) -> str:
         try:
             return chr(int(digits, 16))
         except (ValueError, OverflowError):
-            raise self.error(f"there is no character {digits!r}") from None
+            raise self.error(f"no character has the code {digits!r}") from None
 
     def property(self) -> Chars:
         self.take("{")
         name = self.until("}")
-        members = category(name.rpartition("=")[2])
+        members = unicode_category(name.rpartition("=")[2])
         if not members.ranges:
-            raise PatternError(f"The pattern {self.text!r} names the unknown property {name!r}.")
+            raise PatternError(f"Pattern {self.text!r}: unknown Unicode property {name!r}.")
         return members
 
-    def members(self) -> Chars:
-        """A class in square brackets, after the opening one."""
+    def char_class(self) -> Chars:
+        """Read a character class after its opening bracket."""
         negative = self.take("^")
         found: list[Chars] = []
         while not self.take("]"):
-            found.append(self.member())
+            found.append(self.class_member())
         inside = union(span for part in found for span in part.ranges)
-        if self.fold:
+        if self.ignore_case:
             inside = union([*inside.ranges, *_other_case(inside).ranges])
-        return negated(inside) if negative else inside
+        return negate(inside) if negative else inside
 
-    def member(self) -> Chars:
-        first = self.single()
+    def class_member(self) -> Chars:
+        first = self.class_char()
         if not self.peek("-") or self.peek("-]"):
             return one_of(first) if isinstance(first, str) else first
         self.take("-")
-        last = self.single()
+        last = self.class_char()
         if isinstance(first, str) and isinstance(last, str):
             if first > last:
-                raise self.error(f"the range from {first!r} to {last!r} is out of order")
+                raise self.error(f"the range {first!r}-{last!r} is out of order")
             return union([(ord(first), ord(last))])
         both = [one_of(part) if isinstance(part, str) else part for part in (first, last)]
         return union([*both[0].ranges, *both[1].ranges, (ord("-"), ord("-"))])
 
-    def single(self) -> Chars | str:
+    def class_char(self) -> Chars | str:
         char = self.next()
         if char != "\\":
             return char
         char = self.next()
-        return "\b" if char == "b" else self.escaped(char)
+        return "\b" if char == "b" else self.escape_value(char)
 
 
-SIGNS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-ATOMS: dict[str, Callable[[_Parser], Regex]] = {
-    "(": _Parser.group,
-    "[": _Parser.members,
-    "\\": _Parser.escape,
+QUANTIFIERS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+ATOMS: dict[str, Callable[[_PatternParser], Regex]] = {
+    "(": _PatternParser.group,
+    "[": _PatternParser.char_class,
+    "\\": _PatternParser.escape,
     ".": lambda parser: DOT,
-    "^": lambda parser: Start(),
-    "$": lambda parser: End(),
+    "^": lambda parser: TextStart(),
+    "$": lambda parser: TextEnd(),
 }
-NODES = (Lit, Chars, Seq, Alt, Repeat)
+REGULAR_NODES = (Literal, Chars, Seq, Alt, Repeat)
 
 
 def chain(parts: list[Regex]) -> Regex:
-    """Parts one after the other."""
+    """Return the parts in sequence."""
     parts = [part for part in parts if part != EMPTY]
     if len(parts) == 1:
         return parts[0]
-    nodes = [part for part in parts if isinstance(part, NODES)]
-    return _merged(nodes) if len(nodes) == len(parts) else Chain(tuple(parts))
+    nodes = [part for part in parts if isinstance(part, REGULAR_NODES)]
+    return _merged(nodes) if len(nodes) == len(parts) else RegexSeq(tuple(parts))
 
 
 def _merged(nodes: Sequence[Node]) -> Node:
-    """A sequence in which neighbouring characters are one literal."""
+    """Return a sequence in which adjacent characters are one literal."""
     done: list[Node] = []
     for node in nodes:
         last = done[-1] if done else None
-        if isinstance(node, Lit) and isinstance(last, Lit):
-            done[-1] = Lit(last.text + node.text)
+        if isinstance(node, Literal) and isinstance(last, Literal):
+            done[-1] = Literal(last.text + node.text)
         else:
             done.append(node)
     return done[0] if len(done) == 1 else Seq(tuple(done))
 
 
 def choice(choices: list[Regex]) -> Regex:
-    """One of several trees."""
+    """Return the alternatives."""
     if len(choices) == 1:
         return choices[0]
-    nodes = [part for part in choices if isinstance(part, NODES)]
-    return Alt(tuple(nodes)) if len(nodes) == len(choices) else Choice(tuple(choices))
+    nodes = [part for part in choices if isinstance(part, REGULAR_NODES)]
+    return Alt(tuple(nodes)) if len(nodes) == len(choices) else RegexAlt(tuple(choices))
 
 
-def loop(inner: Regex, least: int, most: int | None) -> Regex:
-    """A tree several times over."""
-    return Repeat(inner, least, most) if isinstance(inner, NODES) else Loop(inner, least, most)
-
-
-@lru_cache(maxsize=64)
-def category(name: str) -> Chars:
-    """The characters of a general category of Unicode, or of one of the best-known properties."""
-    short = LONG_NAMES.get(name, name)
-    if short == "Any":
-        return ANY
-    codes = (code for code in range(0x110000) if unicodedata.category(chr(code)).startswith(short))
+def loop(inner: Regex, minimum: int, maximum: int | None) -> Regex:
+    """Return the repetition of a tree."""
     return (
-        common(union((code, code) for code in codes), ANY) if short[:1] in "LMNPSZC" else Chars(())
+        Repeat(inner, minimum, maximum)
+        if isinstance(inner, REGULAR_NODES)
+        else RegexRepeat(inner, minimum, maximum)
     )
 
 
-LONG_NAMES = {
+@lru_cache(maxsize=64)
+def unicode_category(name: str) -> Chars:
+    """Return the characters of a Unicode category or common property; empty if unknown."""
+    short = PROPERTY_CATEGORIES.get(name, name)
+    if short == "Any":
+        return ANY
+    if short[:1] not in "LMNPSZC":
+        return Chars(())
+    ranges = unicode_ranges().items()
+    found = (span for category, spans in ranges if category.startswith(short) for span in spans)
+    return intersect(union(found), ANY)
+
+
+@lru_cache(maxsize=1)
+def unicode_ranges() -> Mapping[str, Sequence[Range]]:
+    """Return the ranges of code points of each Unicode category."""
+    ranges = {category: list(spans) for category, spans in FIXED_RANGES.items()}
+    for block in SCANNED:
+        first = block.start
+        for category, run in groupby(map(unicodedata.category, map(chr, block))):
+            after = first + len(list(run))
+            ranges.setdefault(category, []).append((first, after - 1))
+            first = after
+    return ranges
+
+
+SCANNED = (range(0x40000), range(0xE0000, 0xE1000))
+"""Code points that have characters, except those for private use."""
+FIXED_RANGES: Mapping[str, Sequence[Range]] = {
+    "Cn": ((0x40000, 0xDFFFF), (0xE1000, 0xEFFFF), (0xFFFFE, 0xFFFFF), (0x10FFFE, 0x10FFFF)),
+    "Co": ((0xF0000, 0xFFFFD), (0x100000, 0x10FFFD)),
+}
+"""The categories of all other code points; scanning them too would take three times as long."""
+
+
+PROPERTY_CATEGORIES = {
     "Letter": "L",
     "Alphabetic": "L",
     "Uppercase_Letter": "Lu",
@@ -411,5 +432,5 @@ LONG_NAMES = {
 
 
 def _other_case(members: Chars) -> Chars:
-    letters = common(members, chars("azAZ"))
+    letters = intersect(members, chars("azAZ"))
     return union((first ^ 32, last ^ 32) for first, last in letters.ranges)

@@ -1,85 +1,72 @@
-"""The nodes of a grammar, and short ways to write them."""
+"""Nodes of regular expressions and grammars, and functions that build them."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import reduce
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from .automaton import Automaton
-
-LAST = 0x10FFFF
-SURROGATES = (0xD800, 0xDFFF)
-
-Range = tuple[int, int]
+from ..time_limit import check_time_limit
+from .characters import ANY, Chars, negate
+from .dfa import DFA
 
 
 @dataclass(frozen=True, slots=True)
-class Lit:
+class Literal:
     """Exactly this text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Chars:
-    """One character out of sorted, separate ranges of code points."""
-
-    ranges: tuple[Range, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Ref:
-    """Whatever the named rule matches."""
+    """A reference to a rule of the grammar; not regular."""
 
     rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seq:
-    """All parts, one after the other."""
+    """All parts in sequence."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alt:
-    """Any one of the choices; with no choices, nothing at all."""
+    """Any one of the choices; without choices it matches no text."""
 
     choices: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A node several times over."""
+    """A repetition; without a maximum it is unbounded."""
 
     node: Node
-    least: int = 0
-    most: int | None = None
+    minimum: int = 0
+    maximum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Text that every part matches; the parts are regular."""
+    """The intersection of regular nodes: text that every part matches."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """Text that a regular node does not match."""
+    """The complement of a regular node: text that it does not match."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Regular text that a lexer takes in one piece.
+    """Regular text that the lexer reads as one lexeme.
 
-    Wherever a grammar can go on in two ways, both ways cut the text into the same tokens:
-    a lexer that never steps back then reads exactly what the grammar says.
+    If a grammar can continue in two ways, both split the text into the same lexemes, so a lexer
+    without backtracking accepts exactly the language of the grammar.
     """
 
     node: Node
@@ -87,37 +74,28 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A token: a JSON string whose decoded characters a regular node matches."""
+    """A lexeme: a JSON string whose decoded characters a regular node matches."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """What an automaton accepts; only rules of single characters can say it to a lexer."""
+class AutomatonNode:
+    """The language of a DFA; it is printed as rules of single characters."""
 
-    automaton: Automaton
-
-
-Node = Lit | Chars | Ref | Seq | Alt | Repeat | And | Not | Token | Quoted | Machine
+    automaton: DFA
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
-    """Named rules; the first one is the start."""
-
-    rules: Mapping[str, Node]
-    comments: Mapping[str, str] = field(default_factory=dict)
-    """What a reader wants to know about a rule, by its name."""
+Node = Literal | Chars | Ref | Seq | Alt | Repeat | And | Not | Token | Quoted | AutomatonNode
 
 
 EMPTY = Seq(())
-NO_TEXT = Lit("")
+NO_TEXT = Literal("")
 NOTHING = Alt(())
 
 
 def seq(*parts: Node) -> Node:
-    """The parts one after the other, without needless nesting."""
+    """Return the parts in sequence, flattened."""
     if any(part == NOTHING for part in parts):
         return NOTHING
     flat = tuple(part for part in _flat(parts, Seq) if part != NO_TEXT)
@@ -125,32 +103,37 @@ def seq(*parts: Node) -> Node:
 
 
 def alt(*choices: Node) -> Node:
-    """Any of the choices, each of them once."""
+    """Return the choices, flattened and without duplicates."""
+    check_time_limit()
     flat = tuple(dict.fromkeys(_flat(choices, Alt)))
     return flat[0] if len(flat) == 1 else Alt(flat)
 
 
-def repeat(node: Node, least: int = 0, most: int | None = None) -> Node:
-    """The node at least and at most so often."""
-    if most == 0 or node == EMPTY:
+def repeat(node: Node, minimum: int = 0, maximum: int | None = None) -> Node:
+    """Return the node repeated between `minimum` and `maximum` times, simplified."""
+    if maximum == 0 or node == EMPTY:
         return EMPTY
     if node == NOTHING:
-        return NOTHING if least else EMPTY
+        return NOTHING if minimum else EMPTY
     if isinstance(node, Alt) and EMPTY in node.choices:
-        return repeat(alt(*(each for each in node.choices if each != EMPTY)), 0, most)
-    if isinstance(node, Repeat) and node.least <= 1 and (node.least == 0 or node.most is None):
-        together = None if most is None or node.most is None else most * node.most
-        return repeat(node.node, min(node.least, least), together)
-    return node if least == most == 1 else Repeat(node, least, most)
+        return repeat(alt(*(each for each in node.choices if each != EMPTY)), 0, maximum)
+    if (
+        isinstance(node, Repeat)
+        and node.minimum <= 1
+        and (node.minimum == 0 or node.maximum is None)
+    ):
+        together = None if maximum is None or node.maximum is None else maximum * node.maximum
+        return repeat(node.node, min(node.minimum, minimum), together)
+    return node if minimum == maximum == 1 else Repeat(node, minimum, maximum)
 
 
 def optional(node: Node) -> Node:
-    """The node or nothing."""
+    """Return the node or the empty text."""
     return repeat(node, 0, 1)
 
 
-def both(*parts: Node) -> Node:
-    """Text that every part matches."""
+def intersection(*parts: Node) -> Node:
+    """Return the intersection of the parts, simplified."""
     flat = tuple(dict.fromkeys(part for part in _flat(parts, And) if part != ANYTHING))
     if NOTHING in flat:
         return NOTHING
@@ -159,57 +142,23 @@ def both(*parts: Node) -> Node:
     return flat[0] if len(flat) == 1 else And(flat)
 
 
-def without(node: Node) -> Node:
-    """Text that the node does not match."""
+def complement(node: Node) -> Node:
+    """Return the complement of the node, simplified."""
     match node:
         case Not(inner):
             return inner
         case Seq((before, Chars() as each, after)) if before == after == ANYTHING:
-            return Repeat(negated(each))
+            return Repeat(negate(each))
     return Not(node)
 
 
 def token(text: str) -> Node:
-    """A token that is always the same."""
-    return Token(Lit(text))
-
-
-def chars(pairs: str) -> Chars:
-    """A class written as pairs of first and last characters: "azAZ09"."""
-    return union(
-        (ord(first), ord(last)) for first, last in zip(pairs[::2], pairs[1::2], strict=True)
-    )
-
-
-def one_of(text: str) -> Chars:
-    """Any character of the text."""
-    return union((ord(char), ord(char)) for char in text)
-
-
-def union(ranges: Iterable[Range]) -> Chars:
-    """A class of all these ranges."""
-    return Chars(reduce(_joined, sorted(ranges), ()))
-
-
-def negated(chars: Chars) -> Chars:
-    """Every character that is not in the class; surrogates are never characters."""
-    edges = [0, *(edge for first, last in chars.ranges for edge in (first, last + 1)), LAST + 1]
-    gaps = ((first, after - 1) for first, after in zip(edges[::2], edges[1::2], strict=True))
-    return _whole(gaps)
-
-
-def common(left: Chars, right: Chars) -> Chars:
-    """The characters of both classes."""
-    return union(
-        (max(a, c), min(b, d))
-        for a, b in left.ranges
-        for c, d in right.ranges
-        if max(a, c) <= min(b, d)
-    )
+    """Return the lexeme that is always this text."""
+    return Token(Literal(text))
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """The nodes right under a node."""
+    """Return the direct children of a node."""
     match node:
         case Seq(nodes) | Alt(nodes) | And(nodes):
             return nodes
@@ -219,8 +168,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
 
 
-def has(node: Node, *kinds: type) -> bool:
-    """Whether a node is of one of these kinds, or has one inside."""
+def contains_kind(node: Node, *kinds: type) -> bool:
+    """Return whether a node or a descendant is of one of these kinds."""
     todo = [node]
     while todo:
         found = todo.pop()
@@ -231,11 +180,11 @@ def has(node: Node, *kinds: type) -> bool:
 
 
 def nullable(node: Node, empty: Container[str] = ()) -> bool:
-    """Whether a node matches no text at all, too, when the rules named `empty` do."""
+    """Return whether a node matches the empty text, if the rules named in `empty` do."""
     match node:
         case Ref(rule):
             return rule in empty
-        case Lit(text):
+        case Literal(text):
             return not text
         case Repeat(inner, least):
             return least == 0 or nullable(inner, empty)
@@ -248,7 +197,7 @@ def nullable(node: Node, empty: Container[str] = ()) -> bool:
 
 
 def conditions(node: Node) -> int:
-    """How many conditions a regular node asks for on the same text."""
+    """Return how many intersected parts a regular node has."""
     todo, count = [node], 0
     while todo:
         found = todo.pop()
@@ -265,21 +214,4 @@ def _flat(nodes: Iterable[Node], kind: type[Seq] | type[Alt] | type[And]) -> Ite
             yield node
 
 
-def _joined(done: tuple[Range, ...], new: Range) -> tuple[Range, ...]:
-    if done and new[0] <= done[-1][1] + 1:
-        return (*done[:-1], (done[-1][0], max(done[-1][1], new[1])))
-    return (*done, new)
-
-
-def _whole(ranges: Iterable[Range]) -> Chars:
-    low, high = SURROGATES
-    cut = (
-        (a, b)
-        for first, last in ranges
-        for a, b in ((first, min(last, low - 1)), (max(first, high + 1), last))
-    )
-    return union((a, b) for a, b in cut if a <= b)
-
-
-ANY = Chars(((0, SURROGATES[0] - 1), (SURROGATES[1] + 1, LAST)))
 ANYTHING: Node = Repeat(ANY)

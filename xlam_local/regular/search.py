@@ -1,4 +1,4 @@
-"""Patterns that are no regular languages, searched by the library `regex` within a time."""
+"""Search patterns that are not regular languages with the library `regex`, within a time limit."""
 
 from __future__ import annotations
 
@@ -6,46 +6,46 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-from ..gbnf import TooLarge
-from .language import language
-from .regex import PatternError
+from .dfa import TooLarge
+from .ecma_regex import PatternError
+from .pattern_language import pattern_language
 
 
-def searched(pattern: str, value: str, seconds: float) -> bool:
-    """Whether a pattern is found in a string.
+def search(pattern: str, value: str, timeout_s: float) -> bool:
+    """Return whether a pattern is found in a string.
 
     Raises:
-        PatternError: the pattern cannot be read.
-        TimeoutError: it takes longer than that to tell.
+        PatternError: the pattern is not valid.
+        TimeoutError: the search takes longer than `timeout_s` seconds.
     """
-    return compiled(pattern).search(value, timeout=max(seconds, 0.001)) is not None
+    return compile_pattern(pattern).search(value, timeout=max(timeout_s, 0.001)) is not None
 
 
-def unreadable(pattern: str) -> str:
-    """Why a text is no regular expression, as a sentence; nothing if it is one."""
+def pattern_error(pattern: str) -> str:
+    """Return why a text is not a valid regular expression, as a sentence; "" if it is valid."""
     try:
-        language(pattern)
+        pattern_language(pattern)
     except TooLarge:
         return ""
     except PatternError:
         try:
-            compiled(pattern)
+            compile_pattern(pattern)
         except PatternError as error:
             return str(error)
     return ""
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> Any:
-    """The pattern as the library reads it.
+def compile_pattern(pattern: str) -> Any:
+    """Return the pattern compiled by `regex`.
 
     Raises:
-        PatternError: it cannot be read.
+        PatternError: the pattern is not valid.
     """
     import regex
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what a later version may read anew
+        with warnings.catch_warnings(action="ignore"):  # about syntax that later versions change
             return regex.compile(pattern, regex.VERSION0)
     except (regex.error, OverflowError, RecursionError) as error:
-        raise PatternError(f"The pattern {pattern!r} cannot be read: {error}.") from error
+        raise PatternError(f"Pattern {pattern!r} is not valid: {error}.") from error

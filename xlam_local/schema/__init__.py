@@ -1,9 +1,15 @@
-"""JSON Schema in one normal form; arguments checked against it."""
+"""JSON Schema: dialects, references, value sets, and validation."""
 
 from __future__ import annotations
 
-from .check import normal, problems
-from .document import Document, read
+from .document import Document, read_schema
+from .keywords import KEYWORDS
 from .solver import Solver
+from .validate import normalize, validate
 
-__all__ = ["Document", "Solver", "normal", "problems", "read"]
+__all__ = ["Document", "Solver", "normalize", "read_schema", "solver_for", "validate"]
+
+
+def solver_for(document: Document) -> Solver:
+    """Return a solver that knows every keyword of draft 2020-12."""
+    return Solver(document, KEYWORDS)

@@ -1,93 +1,102 @@
-"""Arrays: goals for items, met and turned around."""
+"""Array constraints: intersection and complement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .shapes import FREE, Arrays, Contains, Goal
+from .value_sets import FREE, Arrays, Contains, SchemaSet
 
-Empty = Callable[[Goal], bool]
-Holds = Callable[[Goal, Any], bool]
+Empty = Callable[[SchemaSet], bool]
+Holds = Callable[[SchemaSet, Any], bool]
 
 
-def meet(left: Arrays, right: Arrays) -> Arrays:
-    """Arrays that fit both."""
+def intersect(left: Arrays, right: Arrays) -> Arrays:
+    """Return the arrays of both sets."""
     length = max(len(left.prefix), len(right.prefix))
-    bounds = [bound for bound in (left.most, right.most) if bound is not None]
+    bounds = [bound for bound in (left.maximum, right.maximum) if bound is not None]
     return Arrays(
-        tuple(goal(left, index) | goal(right, index) for index in range(length)),
+        tuple(item_schemas(left, index) | item_schemas(right, index) for index in range(length)),
         left.items | right.items,
-        max(left.least, right.least),
+        max(left.minimum, right.minimum),
         min(bounds, default=None),
         tuple(dict.fromkeys(left.contains + right.contains)),
         left.unique or right.unique,
     )
 
 
-def goal(shape: Arrays, index: int) -> Goal:
-    """What the item at an index has to fit."""
+def item_schemas(shape: Arrays, index: int) -> SchemaSet:
+    """Return the schema set of the item at an index."""
     return shape.prefix[index] if index < len(shape.prefix) else shape.items
 
 
-def narrowed(shape: Arrays, empty: Empty) -> Arrays | None:
-    """The shape no longer than its goals allow; None when nothing fits."""
+def simplify(shape: Arrays, empty: Empty) -> Arrays | None:
+    """Return the set with the length that its items allow, or None if it is empty."""
     ends = (index for index, item in enumerate(shape.prefix) if empty(item))
     end = next(ends, len(shape.prefix) if empty(shape.items) else None)
-    most = shape.most if end is None else min(end, shape.most if shape.most is not None else end)
-    if most is not None and most < shape.least:
+    most = (
+        shape.maximum
+        if end is None
+        else min(end, shape.maximum if shape.maximum is not None else end)
+    )
+    if most is not None and most < shape.minimum:
         return None
-    if any(each.most is not None and each.most < each.least for each in shape.contains):
+    if any(each.maximum is not None and each.maximum < each.minimum for each in shape.contains):
         return None
-    return replace(shape, most=most, prefix=shape.prefix[:most]) if most is not None else shape
+    return replace(shape, maximum=most, prefix=shape.prefix[:most]) if most is not None else shape
 
 
 def complement(shape: Arrays) -> Iterator[Arrays] | None:
-    """The arrays that do not fit, or None where they cannot be told."""
+    """Return the sets of all other arrays, or None if they cannot be expressed."""
     if shape.unique or (shape.prefix and shape.items != FREE) or len(shape.contains) > 1:
         return None
     return _complement(shape)
 
 
 def _complement(shape: Arrays) -> Iterator[Arrays]:
-    if shape.least:
-        yield Arrays(most=shape.least - 1)
-    if shape.most is not None:
-        yield Arrays(least=shape.most + 1)
+    if shape.minimum:
+        yield Arrays(maximum=shape.minimum - 1)
+    if shape.maximum is not None:
+        yield Arrays(minimum=shape.maximum + 1)
     for index, item in enumerate(shape.prefix):
         for claim in item:
-            yield Arrays((FREE,) * index + (frozenset({~claim}),), least=index + 1)
+            yield Arrays((FREE,) * index + (frozenset({~claim}),), minimum=index + 1)
     for claim in shape.items:
         yield Arrays(contains=(Contains(frozenset({~claim})),))
     for each in shape.contains:
-        if each.least:
-            yield Arrays(contains=(Contains(each.goal, 0, each.least - 1),))
-        if each.most is not None:
-            yield Arrays(contains=(Contains(each.goal, each.most + 1),))
+        if each.minimum:
+            yield Arrays(contains=(Contains(each.goal, 0, each.minimum - 1),))
+        if each.maximum is not None:
+            yield Arrays(contains=(Contains(each.goal, each.maximum + 1),))
 
 
-def holds(shape: Arrays, value: Sequence[Any], fits: Holds) -> bool:
-    """Whether an array fits."""
-    if len(value) < shape.least or (shape.most is not None and len(value) > shape.most):
+def contains(shape: Arrays, value: Sequence[Any], fits: Holds) -> bool:
+    """Return whether the set contains an array."""
+    if len(value) < shape.minimum or (shape.maximum is not None and len(value) > shape.maximum):
         return False
-    if shape.unique and any(same(a, b) for i, a in enumerate(value) for b in value[:i]):
+    if shape.unique and len(set(map(json_key, value))) < len(value):
         return False
-    if not all(fits(goal(shape, index), item) for index, item in enumerate(value)):
+    if not all(fits(item_schemas(shape, index), item) for index, item in enumerate(value)):
         return False
     return all(
-        each.least <= sum(fits(each.goal, item) for item in value)
-        and (each.most is None or sum(fits(each.goal, item) for item in value) <= each.most)
+        each.minimum <= sum(fits(each.goal, item) for item in value)
+        and (each.maximum is None or sum(fits(each.goal, item) for item in value) <= each.maximum)
         for each in shape.contains
     )
 
 
-def same(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal: 1 is 1.0, and true is not 1."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    return bool(left == right)
+def json_key(value: Any) -> Hashable:
+    """Return a key that two JSON values share if they are equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, bool):
+        return "boolean", value
+    if isinstance(value, list | tuple):
+        return "array", tuple(map(json_key, value))
+    if isinstance(value, dict):
+        return "object", frozenset((name, json_key(inner)) for name, inner in value.items())
+    return value  # type: ignore[no-any-return]
+
+
+def json_equal(left: Any, right: Any) -> bool:
+    """Return whether two JSON values are equal."""
+    return json_key(left) == json_key(right)

@@ -1,4 +1,4 @@
-"""Every dialect of JSON Schema in the keywords of draft 2020-12, one schema object at a time."""
+"""Convert schema objects of any dialect to the keywords of draft 2020-12."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Keywords = dict[str, Any]
+Notes = dict[str, str]
+"""For keywords that have no effect, the reason."""
 
-ONE = frozenset(
+SCHEMA_KEYWORDS = frozenset(
     [
         "items",
         "additionalProperties",
@@ -22,13 +24,12 @@ ONE = frozenset(
     ]
 )
 """Keywords whose value is a schema."""
-SEVERAL = frozenset(["allOf", "anyOf", "oneOf", "prefixItems"])
+SCHEMA_LIST_KEYWORDS = frozenset(["allOf", "anyOf", "oneOf", "prefixItems"])
 """Keywords whose value is a list of schemas."""
-NAMED = frozenset(["properties", "patternProperties", "dependentSchemas"])
+SCHEMA_MAP_KEYWORDS = frozenset(["properties", "patternProperties", "dependentSchemas"])
 """Keywords whose value is an object of schemas."""
 
-KINDS = ("null", "boolean", "number", "string", "array", "object")
-TYPES = {
+TYPE_NAMES = {
     name: kind
     for kind, names in {
         "null": "null none nonetype void undefined",
@@ -42,16 +43,16 @@ TYPES = {
     }.items()
     for name in names.split()
 }
-"""What each type name stands for, the leaderboard's and other languages' ones among them."""
+"""The JSON type of each type name, including those of BFCL, Java and JavaScript."""
 
-FORMER = {
+FORMER_KEYWORDS = {
     "prefixItems": "items",
     "items": "additionalItems",
     "dependentSchemas": "dependencies",
     "dependentRequired": "dependencies",
     "multipleOf": "divisibleBy",
 }
-"""What a keyword was called before, where it can come from another one."""
+"""Earlier names of keywords."""
 
 ANNOTATIONS = frozenset(
     [
@@ -76,69 +77,85 @@ ANNOTATIONS = frozenset(
         "contentEncoding",
         "contentMediaType",
         "contentSchema",
-        "optional",
         "xml",
         "externalDocs",
         "discriminator",
+        "propertyOrdering",
+        "enumNames",
+        "enumDescriptions",
+        "markdownDescription",
     ]
 )
-"""Keywords that say nothing about which values are valid."""
+"""Keywords that do not restrict values."""
 
 
-def modern(raw: Mapping[str, Any]) -> Keywords:
-    """The same schema object with today's keywords; the schemas inside it stay as they are."""
+class Rewritten(dict[str, Any]):
+    """A schema object that stands for keywords of its parent, so it has the parent's place."""
+
+
+def modernize(raw: Mapping[str, Any], notes: Notes) -> Keywords:
+    """Return the schema object with the keywords of draft 2020-12; subschemas are unchanged.
+
+    `notes` gets the reason for each keyword that has no effect.
+    """
     done = {key: value for key, value in raw.items() if key not in ANNOTATIONS}
-    for step in STEPS:
-        step(done)
+    for step in MODERNIZERS:
+        step(done, notes)
     return done
 
 
-def former(keyword: str, raw: Mapping[str, Any]) -> str:
-    """What the keyword is called in the schema that the user wrote."""
-    return keyword if keyword in raw else FORMER.get(keyword, keyword)
+def original_keyword(keyword: str, raw: Mapping[str, Any]) -> str:
+    """Return the keyword's name in the user's schema."""
+    return keyword if keyword in raw else FORMER_KEYWORDS.get(keyword, keyword)
 
 
-def _types(done: Keywords) -> None:
-    """Names of types in the standard's spelling; "any" is no type at all."""
+def _nulls(done: Keywords, notes: Notes) -> None:
+    """Remove keywords that are null, as Go and other languages write what is absent."""
+    for keyword in [keyword for keyword, value in done.items() if value is None]:
+        if keyword == "type":
+            notes[keyword] = 'null is read as no type; write "null" to allow only null'
+        if keyword != "const" and keyword in KEYWORD_TYPES:
+            del done[keyword]
+
+
+def _types(done: Keywords, notes: Notes) -> None:
+    """Use the standard's type names; "any" removes the type."""
     names = done.get("type")
     if isinstance(names, str):
         names = [names]
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        kinds = [TYPES.get(name.lower(), name) for name in names]
+        kinds = [TYPE_NAMES.get(name.lower(), name) for name in names]
         done["type"] = list(dict.fromkeys(kinds))
         if "any" in kinds:
             del done["type"]
 
 
-def _nullable(done: Keywords) -> None:
-    """OpenAPI's way to allow null."""
-    if done.pop("nullable", False) is True:
-        if isinstance(done.get("type"), list) and "null" not in done["type"]:
-            done["type"] = [*done["type"], "null"]
-        if isinstance(done.get("enum"), list) and None not in done["enum"]:
-            done["enum"] = [*done["enum"], None]
-
-
-def _exclusive(done: Keywords) -> None:
-    """Draft 4's flags beside a limit."""
+def _exclusive(done: Keywords, notes: Notes) -> None:
+    """Convert draft 4's boolean `exclusiveMinimum` and `exclusiveMaximum`."""
     for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if isinstance(done.get(flag), bool) and done.pop(flag) and limit in done:
-            done[flag] = done.pop(limit)
+        if isinstance(done.get(flag), bool) and done.pop(flag):
+            if limit in done:
+                done[flag] = done.pop(limit)
+            else:
+                notes[flag] = f"true has an effect only beside {limit}; write the limit itself"
 
 
-def _tuples(done: Keywords) -> None:
-    """Lists of schemas in "items", and what comes after them."""
+def _tuples(done: Keywords, notes: Notes) -> None:
+    """Convert lists in `items`, and `additionalItems`."""
     rest = done.pop("additionalItems", None)
     if isinstance(done.get("items"), list):
         done["prefixItems"] = done.pop("items")
         if rest is not None:
             done["items"] = rest
+    elif rest is not None:
+        notes["additionalItems"] = "it has an effect only beside a list of schemas in items"
 
 
-def _dependencies(done: Keywords) -> None:
-    """Draft 7's mix of names and schemas, apart."""
-    dependencies = done.pop("dependencies", None)
+def _dependencies(done: Keywords, notes: Notes) -> None:
+    """Split draft 7's `dependencies` into names and schemas."""
+    dependencies = done.get("dependencies")
     if isinstance(dependencies, Mapping):
+        del done["dependencies"]
         names = {
             k: [v] if isinstance(v, str) else v
             for k, v in dependencies.items()
@@ -151,25 +168,120 @@ def _dependencies(done: Keywords) -> None:
             done["dependentSchemas"] = {**done.get("dependentSchemas", {}), **schemas}
 
 
-def _renamed(done: Keywords) -> None:
-    """Keywords that have another name today."""
+def _renamed(done: Keywords, notes: Notes) -> None:
+    """Rename keywords of earlier drafts."""
     for old, new in (("divisibleBy", "multipleOf"), ("$recursiveRef", "$ref")):
         if old in done:
             done.setdefault(new, done.pop(old))
 
 
-def _flags(done: Keywords) -> None:
-    """Draft 3's "required" beside a property's type, which today's standard does not know."""
-    if isinstance(done.get("required"), bool):
-        del done["required"]
+def _flags(done: Keywords, notes: Notes) -> None:
+    """Convert draft 3's boolean `required` of properties to a list of names."""
+    properties = done.get("properties")
+    if isinstance(done.get("required"), bool) and done.pop("required"):
+        notes["required"] = (
+            "true has an effect only in the schema of a property; elsewhere, write a list of names"
+        )
+    if isinstance(properties, Mapping):
+        flagged = [
+            name
+            for name, inner in properties.items()
+            if isinstance(inner, Mapping) and inner.get("required") is True
+        ]
+        names = done.get("required", [])
+        if flagged and isinstance(names, list):
+            done["required"] = [*names, *(name for name in flagged if name not in names)]
 
 
-STEPS: tuple[Callable[[Keywords], None], ...] = (
+def _nullable(done: Keywords, notes: Notes) -> None:
+    """Convert OpenAPI's `nullable`, whatever other keywords restrict the value."""
+    if not isinstance(done.get("nullable"), bool):
+        return
+    if not done.keys() & ({"type", "enum"} | NULL_EXCLUDING):
+        notes["nullable"] = "it has an effect only beside type; without one, null is allowed"
+    if not done.pop("nullable"):
+        return
+    if done.keys() & NULL_EXCLUDING:
+        rest = Rewritten(done)
+        done.clear()
+        done["anyOf"] = [{"type": "null"}, rest]
+        return
+    if isinstance(done.get("type"), list) and "null" not in done["type"]:
+        done["type"] = [*done["type"], "null"]
+    if isinstance(done.get("enum"), list) and None not in done["enum"]:
+        done["enum"] = [*done["enum"], None]
+
+
+def _companions(done: Keywords, notes: Notes) -> None:
+    """Note keywords that have no effect without another one."""
+    for keyword, needed in COMPANIONS.items():
+        if keyword in done and not done.keys() & set(needed):
+            notes[keyword] = f"it has an effect only beside {' or '.join(needed)}"
+
+
+def _other_types(done: Keywords, notes: Notes) -> None:
+    """Note keywords that apply to none of the schema's types."""
+    names = done.get("type")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return
+    for keyword in done:
+        kind = KEYWORD_TYPES.get(keyword)
+        fits = {kind, "integer"} if kind == "number" else {kind}
+        if kind is not None and names and not fits & set(names):
+            notes[keyword] = f"it restricts only values of type {kind}, not {', '.join(names)}"
+
+
+NULL_EXCLUDING = frozenset(["$ref", "$dynamicRef", "const", "allOf", "anyOf", "oneOf", "not", "if"])
+"""Keywords that can exclude null, in addition to `type` and `enum`."""
+COMPANIONS: Mapping[str, tuple[str, ...]] = {
+    "minContains": ("contains",),
+    "maxContains": ("contains",),
+    "then": ("if",),
+    "else": ("if",),
+    "if": ("then", "else"),
+}
+"""Keywords that have an effect only beside one of these."""
+KEYWORD_TYPES: Mapping[str, str | None] = {
+    **dict.fromkeys(
+        [
+            *("type", "enum", "const", "$ref", "$dynamicRef", "$recursiveRef"),
+            *("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "format", "nullable"),
+        ]
+    ),
+    **dict.fromkeys(
+        [
+            *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+            "divisibleBy",
+        ],
+        "number",
+    ),
+    **dict.fromkeys(["minLength", "maxLength", "pattern"], "string"),
+    **dict.fromkeys(
+        [
+            *("items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems"),
+            *("contains", "minContains", "maxContains", "unevaluatedItems"),
+        ],
+        "array",
+    ),
+    **dict.fromkeys(
+        [
+            *("properties", "required", "additionalProperties", "patternProperties"),
+            *("minProperties", "maxProperties", "propertyNames", "unevaluatedProperties"),
+            *("dependencies", "dependentRequired", "dependentSchemas"),
+        ],
+        "object",
+    ),
+}
+"""Every keyword that restricts values, with the one JSON type to which it applies, or None."""
+MODERNIZERS: tuple[Callable[[Keywords, Notes], None], ...] = (
+    _nulls,
     _types,
-    _nullable,
     _exclusive,
     _tuples,
     _dependencies,
     _renamed,
     _flags,
+    _companions,
+    _other_types,
+    _nullable,
 )

@@ -1,4 +1,4 @@
-"""Numbers: intervals and grids, met and turned around."""
+"""Numeric constraints: intersection and complement."""
 
 from __future__ import annotations
 
@@ -7,89 +7,101 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor, gcd, lcm
 
-from .shapes import Listed, Numbers, Shape, exactly
+from .value_sets import Enum, Numbers, TypeSet, exact_fraction
 
 
-def meet(left: Numbers, right: Numbers) -> Numbers:
-    """Numbers that fit both."""
-    least, above = _tighter((left.least, left.above), (right.least, right.above), 1)
-    most, below = _tighter((left.most, left.below), (right.most, right.below), -1)
+def intersect(left: Numbers, right: Numbers) -> Numbers:
+    """Return the numbers of both sets."""
+    least, above = _tighter(
+        (left.minimum, left.exclusive_minimum), (right.minimum, right.exclusive_minimum), 1
+    )
+    most, below = _tighter(
+        (left.maximum, left.exclusive_maximum), (right.maximum, right.exclusive_maximum), -1
+    )
     return Numbers(
         least,
         above,
         most,
         below,
         _grid(left.step, right.step),
-        tuple(dict.fromkeys(left.off + right.off)),
-        left.holes | right.holes,
+        tuple(dict.fromkeys(left.excluded_steps + right.excluded_steps)),
+        left.excluded_values | right.excluded_values,
     )
 
 
-def possible(shape: Numbers) -> bool:
-    """Whether some number fits."""
+def is_possible(shape: Numbers) -> bool:
+    """Return whether the set has any number."""
     if shape.step is not None:
-        if any(shape.step % step == 0 for step in shape.off):
+        if any(shape.step % step == 0 for step in shape.excluded_steps):
             return False
-        values = listed(shape, 1000)
+        values = enumerate_values(shape, 1000)
         return values is None or bool(values)
-    if shape.least is None or shape.most is None or shape.least < shape.most:
+    if shape.minimum is None or shape.maximum is None or shape.minimum < shape.maximum:
         return True
-    point = shape.least
-    return shape.least == shape.most and holds(shape, point)
+    point = shape.minimum
+    return shape.minimum == shape.maximum and contains(shape, point)
 
 
-def complement(shape: Numbers) -> Iterator[Shape]:
-    """The numbers that do not fit."""
-    if shape.least is not None:
-        yield Numbers(most=shape.least, below=not shape.above)
-    if shape.most is not None:
-        yield Numbers(least=shape.most, above=not shape.below)
+def complement(shape: Numbers) -> Iterator[TypeSet]:
+    """Yield the sets of all other numbers."""
+    if shape.minimum is not None:
+        yield Numbers(maximum=shape.minimum, exclusive_maximum=not shape.exclusive_minimum)
+    if shape.maximum is not None:
+        yield Numbers(minimum=shape.maximum, exclusive_minimum=not shape.exclusive_maximum)
     if shape.step is not None:
-        yield Numbers(off=(shape.step,))
-    for step in shape.off:
+        yield Numbers(excluded_steps=(shape.step,))
+    for step in shape.excluded_steps:
         yield Numbers(step=step)
-    if shape.holes:
-        yield Listed(tuple(map(_json, sorted(shape.holes))))
+    if shape.excluded_values:
+        yield Enum(tuple(map(_json, sorted(shape.excluded_values))))
 
 
-def holds(shape: Numbers, value: float | Fraction) -> bool:
-    """Whether a number fits."""
-    number = value if isinstance(value, Fraction) else exactly(value)
+def contains(shape: Numbers, value: float | Fraction) -> bool:
+    """Return whether the set contains a number."""
+    number = value if isinstance(value, Fraction) else exact_fraction(value)
     return (
-        (shape.least is None or number > shape.least or (number == shape.least and not shape.above))
+        (
+            shape.minimum is None
+            or number > shape.minimum
+            or (number == shape.minimum and not shape.exclusive_minimum)
+        )
         and (
-            shape.most is None or number < shape.most or (number == shape.most and not shape.below)
+            shape.maximum is None
+            or number < shape.maximum
+            or (number == shape.maximum and not shape.exclusive_maximum)
         )
         and (shape.step is None or number % shape.step == 0)
-        and all(number % step for step in shape.off)
-        and number not in shape.holes
+        and all(number % step for step in shape.excluded_steps)
+        and number not in shape.excluded_values
     )
 
 
-def listed(shape: Numbers, limit: int) -> list[Fraction] | None:
-    """Every number that fits, if the grid has at most so many points in the interval."""
-    if shape.step is None or shape.least is None or shape.most is None:
+def enumerate_values(shape: Numbers, limit: int) -> list[Fraction] | None:
+    """Return every number of the set, or None if there are more than `limit`."""
+    if shape.step is None or shape.minimum is None or shape.maximum is None:
         return None
-    first, last = ceil(shape.least / shape.step), floor(shape.most / shape.step)
+    first, last = ceil(shape.minimum / shape.step), floor(shape.maximum / shape.step)
     if last - first >= limit:
         return None
     points = (number * shape.step for number in range(first, last + 1))
-    return [point for point in points if holds(shape, point)]
+    return [point for point in points if contains(shape, point)]
 
 
-def on_grid(shape: Numbers) -> Numbers:
+def tighten_to_grid(shape: Numbers) -> Numbers:
     """The same numbers, with limits that lie on the grid."""
     step = shape.step
     if step is None:
         return shape
-    least, most = shape.least, shape.most
+    least, most = shape.minimum, shape.maximum
     if least is not None:
-        number = floor(least / step) + 1 if shape.above else ceil(least / step)
+        number = floor(least / step) + 1 if shape.exclusive_minimum else ceil(least / step)
         least = number * step
     if most is not None:
-        number = ceil(most / step) - 1 if shape.below else floor(most / step)
+        number = ceil(most / step) - 1 if shape.exclusive_maximum else floor(most / step)
         most = number * step
-    return replace(shape, least=least, above=False, most=most, below=False)
+    return replace(
+        shape, minimum=least, exclusive_minimum=False, maximum=most, exclusive_maximum=False
+    )
 
 
 def _json(number: Fraction) -> float:

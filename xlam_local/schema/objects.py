@@ -1,4 +1,4 @@
-"""Objects: slots for known properties and extras for all others, met and turned around."""
+"""Object constraints: intersection and complement."""
 
 from __future__ import annotations
 
@@ -6,93 +6,106 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..gbnf import ANYTHING, Node, both, matches
-from ..gbnf import empty as no_text
-from .shapes import FREE, Extras, Goal, Objects, Slot
+from ..gbnf import ANYTHING, Node, intersection, matches
+from ..gbnf import is_empty as no_text
+from .value_sets import FREE, Objects, OtherProperties, Property, SchemaSet
 
-Empty = Callable[[Goal], bool]
-Holds = Callable[[Goal, Any], bool]
+Empty = Callable[[SchemaSet], bool]
+Holds = Callable[[SchemaSet, Any], bool]
 
 
-def meet(left: Objects, right: Objects) -> Objects:
-    """Objects that fit both."""
-    names = dict.fromkeys([*left.slots, *right.slots])
-    bounds = [bound for bound in (left.most, right.most) if bound is not None]
+def intersect(left: Objects, right: Objects) -> Objects:
+    """Return the objects of both sets."""
+    names = dict.fromkeys([*left.properties, *right.properties])
+    bounds = [bound for bound in (left.maximum, right.maximum) if bound is not None]
     return Objects(
-        {name: _joined(slot(left, name), slot(right, name)) for name in names},
-        tuple(_crossed(left.extras, right.extras)),
-        max(left.least, right.least),
+        {name: _joined(property_of(left, name), property_of(right, name)) for name in names},
+        tuple(_crossed(left.other_properties, right.other_properties)),
+        max(left.minimum, right.minimum),
         min(bounds, default=None),
     )
 
 
-def slot(shape: Objects, name: str) -> Slot:
-    """What is known of a property, whether it has a slot or is an extra one."""
-    if name in shape.slots:
-        return shape.slots[name]
-    return Slot(next((extra.goal for extra in shape.extras if named(extra, name)), FREE))
+def property_of(shape: Objects, name: str) -> Property:
+    """Return the schema set of a property, listed or not."""
+    if name in shape.properties:
+        return shape.properties[name]
+    return Property(
+        next((extra.goal for extra in shape.other_properties if has_name(extra, name)), FREE)
+    )
 
 
-def named(extra: Extras, name: str) -> bool:
-    """Whether a property's name is one of these."""
+def has_name(extra: OtherProperties, name: str) -> bool:
+    """Return whether a property's name is in the language of these properties."""
     return extra.names == ANYTHING or matches(extra.names, name)
 
 
-def _joined(left: Slot, right: Slot) -> Slot:
-    return Slot(left.goal | right.goal, left.needed or right.needed)
+def _joined(left: Property, right: Property) -> Property:
+    return Property(left.goal | right.goal, left.required or right.required)
 
 
-def _crossed(left: tuple[Extras, ...], right: tuple[Extras, ...]) -> Iterator[Extras]:
+def _crossed(
+    left: tuple[OtherProperties, ...], right: tuple[OtherProperties, ...]
+) -> Iterator[OtherProperties]:
     for one in left:
         for other in right:
-            names = both(one.names, other.names)
+            names = intersection(one.names, other.names)
             if (
                 ANYTHING in (one.names, other.names)
                 or one.names == other.names
                 or not no_text(names)
             ):
-                yield Extras(names, one.goal | other.goal, one.said or other.said)
+                yield OtherProperties(names, one.goal | other.goal, one.declared or other.declared)
 
 
-def narrowed(shape: Objects, empty: Empty) -> Objects | None:
-    """The shape when its needed slots can be filled; None when nothing fits."""
-    needed = sum(slot.needed for slot in shape.slots.values())
-    if shape.most is not None and shape.most < max(needed, shape.least):
+def simplify(shape: Objects, empty: Empty) -> Objects | None:
+    """Return the set, or None if a required property cannot have a value."""
+    needed = sum(slot.required for slot in shape.properties.values())
+    if shape.maximum is not None and shape.maximum < max(needed, shape.minimum):
         return None
-    if any(slot.needed and slot.goal and empty(slot.goal) for slot in shape.slots.values()):
+    if any(slot.required and slot.goal and empty(slot.goal) for slot in shape.properties.values()):
         return None
-    return replace(shape, least=max(shape.least, needed)) if shape.least else shape
+    return replace(shape, minimum=max(shape.minimum, needed)) if shape.minimum else shape
 
 
 def complement(shape: Objects) -> Iterator[Objects] | None:
-    """The objects that do not fit, or None where they cannot be told."""
-    if any(extra.goal for extra in shape.extras):
+    """Return the sets of all other objects, or None if they cannot be expressed."""
+    if any(extra.goal for extra in shape.other_properties):
         return None
     return _complement(shape)
 
 
 def _complement(shape: Objects) -> Iterator[Objects]:
-    if shape.least:
-        yield Objects(most=shape.least - 1)
-    if shape.most is not None:
-        yield Objects(least=shape.most + 1)
-    for name, known in shape.slots.items():
-        if known.needed:
-            yield Objects({name: Slot(NEVER)})
+    if shape.minimum:
+        yield Objects(maximum=shape.minimum - 1)
+    if shape.maximum is not None:
+        yield Objects(minimum=shape.maximum + 1)
+    for name, known in shape.properties.items():
+        if known.required:
+            yield Objects({name: Property(NEVER)})
         for claim in known.goal:
-            yield Objects({name: Slot(frozenset({~claim}), needed=True)})
+            yield Objects({name: Property(frozenset({~claim}), required=True)})
 
 
-def holds(shape: Objects, value: Mapping[str, Any], fits: Holds) -> bool:
-    """Whether an object fits."""
-    if len(value) < shape.least or (shape.most is not None and len(value) > shape.most):
+def contains(shape: Objects, value: Mapping[str, Any], fits: Holds) -> bool:
+    """Return whether the set contains an object."""
+    if len(value) < shape.minimum or (shape.maximum is not None and len(value) > shape.maximum):
         return False
-    if any(known.needed and name not in value for name, known in shape.slots.items()):
+    if any(known.required and name not in value for name, known in shape.properties.items()):
         return False
-    return all(fits(slot(shape, name).goal, inner) for name, inner in value.items())
+    return all(fits(property_of(shape, name).goal, inner) for name, inner in value.items())
 
 
-NEVER: Goal = frozenset({0})
-"""Schema 0 of every document is the one that no value fits."""
+NEVER: SchemaSet = frozenset({0})
+"""Schema 0 of every document allows no value."""
 
-__all__ = ["NEVER", "Node", "complement", "holds", "meet", "named", "narrowed", "slot"]
+__all__ = [
+    "NEVER",
+    "Node",
+    "complement",
+    "contains",
+    "has_name",
+    "intersect",
+    "property_of",
+    "simplify",
+]

@@ -1,4 +1,4 @@
-"""Where references lead: pointers, identifiers and anchors, within the schema itself."""
+"""Resolve references within a schema: JSON pointers, identifiers, anchors, dynamic anchors."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 from ..errors import SchemaError
-from .dialect import NAMED, ONE, SEVERAL
+from .dialect import SCHEMA_KEYWORDS, SCHEMA_LIST_KEYWORDS, SCHEMA_MAP_KEYWORDS
 
 Bindings = tuple[tuple[str, str], ...]
-"""For each dynamic anchor the identifier of the outermost resource that has it."""
+"""For each dynamic anchor the identifier of the outermost resource that defines it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A schema with where it stands."""
+class SchemaLocation:
+    """A schema with its location."""
 
     raw: Any
     pointer: str
     base: str = ""
-    """The identifier of the resource around the schema; its own is known once it is entered."""
+    """The identifier of the enclosing resource; the schema's own is added by `Resources.enter`."""
     bindings: Bindings = ()
 
     @property
     def key(self) -> tuple[int, str, Bindings]:
-        """What tells this place from every other one."""
+        """Return the identity of this location."""
         return id(self.raw), self.base, self.bindings
 
-    def inside(self, raw: Any, *steps: str) -> Place:
-        """A place further in."""
+    def inside(self, raw: Any, *steps: str) -> SchemaLocation:
+        """Return the location of a subschema."""
         return replace(self, raw=raw, pointer=self.pointer + "".join(map(_step, steps)))
 
 
@@ -41,37 +41,37 @@ def _step(name: str) -> str:
 
 @dataclass(slots=True)
 class _Resource:
-    place: Place
-    anchors: dict[str, Place] = field(default_factory=dict)
+    place: SchemaLocation
+    anchors: dict[str, SchemaLocation] = field(default_factory=dict)
     dynamic: set[str] = field(default_factory=set)
 
 
-MARKS = ('"$id"', '"id"', "$anchor", "$dynamicAnchor")
-"""What a schema has to contain for references to lead anywhere but along pointers."""
+IDENTIFIER_KEYWORDS = ('"$id"', '"id"', "$anchor", "$dynamicAnchor")
+"""Without any of these a schema has no references except JSON pointers."""
 
 
 class Resources:
-    """The schema and the resources inside it, by identifier."""
+    """The resources of a schema by identifier."""
 
     def __init__(self, raw: Any) -> None:
-        self.root = Place(raw, "")
+        self.root = SchemaLocation(raw, "")
         self.resources: dict[str, _Resource] = {"": _Resource(self.root)}
-        if any(mark in json.dumps(raw) for mark in MARKS):
+        if any(mark in json.dumps(raw) for mark in IDENTIFIER_KEYWORDS):
             self.add(self.root)
 
-    def add(self, place: Place) -> None:
-        """Note the identifiers and anchors of a schema and of those inside it."""
+    def add(self, place: SchemaLocation) -> None:
+        """Add the identifiers and anchors of a schema and of its subschemas."""
         todo = [place]
         while todo:
             outer = todo.pop()
             if isinstance(outer.raw, Mapping):
-                here = based(outer)
+                here = with_base(outer)
                 self.resources.setdefault(here.base, _Resource(outer))
-                self.anchored(outer, self.resources[here.base])
+                self.add_anchors(outer, self.resources[here.base])
                 todo.extend(_inside(here))
 
-    def anchored(self, place: Place, resource: _Resource) -> None:
-        """Note the anchors that a schema sets in its resource."""
+    def add_anchors(self, place: SchemaLocation, resource: _Resource) -> None:
+        """Add the anchors that a schema defines in its resource."""
         for keyword in ("$anchor", "$dynamicAnchor"):
             name = place.raw.get(keyword)
             if isinstance(name, str):
@@ -82,9 +82,9 @@ class Resources:
         if isinstance(old, str) and old.startswith("#") and len(old) > 1:
             resource.anchors[old[1:]] = place
 
-    def entered(self, place: Place) -> Place:
-        """The place as it is seen from inside its resource."""
-        here = based(place)
+    def enter(self, place: SchemaLocation) -> SchemaLocation:
+        """Return the location with its resource's identifier and dynamic anchors."""
+        here = with_base(place)
         if here.base not in self.resources:
             self.add(place)
         resource = self.resources[here.base]
@@ -92,37 +92,41 @@ class Resources:
         new = {name: here.base for name in sorted(resource.dynamic) if name not in bound}
         return replace(here, bindings=(*here.bindings, *new.items())) if new else here
 
-    def found(self, place: Place, reference: str, dynamic: bool) -> Place:
-        """Where a reference leads."""
+    def resolve(self, place: SchemaLocation, reference: str, dynamic: bool) -> SchemaLocation:
+        """Return the target of a reference.
+
+        Raises:
+            SchemaError: the target is not part of the schema.
+        """
         base, fragment = urldefrag(_absolute(place.base, reference))
-        resource = self.resources.get(base) or self.known(base)
+        resource = self.resources.get(base) or self.add_standard(base)
         if resource is None:
             raise SchemaError(
                 f"{place.pointer}/$ref: {reference!r} is not part of the schema, "
-                "and nothing is fetched over the network."
+                "and remote references are not fetched."
             )
         name = unquote(fragment)
         if dynamic and name in resource.dynamic:
             resource = self.resources[dict(place.bindings).get(name, base)]
-        target = resource.anchors.get(name) or pointed(resource.place, name)
-        target = target or pointed(self.root, name)
+        target = resource.anchors.get(name) or follow_pointer(resource.place, name)
+        target = target or follow_pointer(self.root, name)
         if target is None:
-            raise SchemaError(f"{place.pointer}/$ref: there is nothing at {reference!r}.")
+            raise SchemaError(f"{place.pointer}/$ref: {reference!r} does not exist.")
         return replace(target, bindings=place.bindings)
 
-    def known(self, base: str) -> _Resource | None:
-        """One of the standard's own schemas."""
+    def add_standard(self, base: str) -> _Resource | None:
+        """Add a meta-schema of the standard; return None for any other identifier."""
         from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
         found = REGISTRY.get(base)
         if found is None:
             return None
-        self.add(Place(found.contents, base))
+        self.add(SchemaLocation(found.contents, base))
         return self.resources[base]
 
 
-def based(place: Place) -> Place:
-    """The place with the identifier that its own schema sets."""
+def with_base(place: SchemaLocation) -> SchemaLocation:
+    """Return the location with the identifier that its schema sets."""
     name = place.raw.get("$id", place.raw.get("id")) if isinstance(place.raw, Mapping) else None
     if not isinstance(name, str) or name.startswith("#"):
         return place
@@ -133,15 +137,15 @@ def _absolute(base: str, reference: str) -> str:
     return base + reference if reference.startswith("#") else urljoin(base, reference)
 
 
-def pointed(place: Place, pointer: str) -> Place | None:
-    """Where a JSON pointer leads from a schema."""
+def follow_pointer(place: SchemaLocation, pointer: str) -> SchemaLocation | None:
+    """Return the target of a JSON pointer, or None."""
     if pointer and not pointer.startswith("/"):
         return None
     for step in pointer.split("/")[1:]:
         inner = _member(place.raw, step.replace("~1", "/").replace("~0", "~"))
         if inner is MISSING:
             return None
-        place = based(place).inside(inner, step)
+        place = with_base(place).inside(inner, step)
     return place
 
 
@@ -156,8 +160,8 @@ def _member(raw: Any, step: str) -> Any:
     return MISSING
 
 
-def _inside(place: Place) -> Iterator[Place]:
-    """The schemas right inside a schema, wherever any dialect has them."""
+def _inside(place: SchemaLocation) -> Iterator[SchemaLocation]:
+    """Yield the direct subschemas of a schema, in every dialect's keywords."""
     for keyword, value in place.raw.items():
         if keyword in MAPS and isinstance(value, Mapping):
             for name, inner in value.items():
@@ -169,6 +173,6 @@ def _inside(place: Place) -> Iterator[Place]:
             yield place.inside(value, keyword)
 
 
-MAPS = NAMED | {"$defs", "definitions", "dependencies"}
-LISTS = SEVERAL | {"items"}
-SINGLE = ONE | {"additionalItems", "contentSchema"}
+MAPS = SCHEMA_MAP_KEYWORDS | {"$defs", "definitions", "dependencies"}
+LISTS = SCHEMA_LIST_KEYWORDS | {"items"}
+SINGLE = SCHEMA_KEYWORDS | {"additionalItems", "contentSchema"}

@@ -1,259 +1,276 @@
-"""What values fit several schemas at once, kind by kind."""
+"""Solve which values are valid for several schemas at once, by JSON type."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import SchemaError
-from ..gbnf import Lit, TooLarge, alt
+from ..gbnf import Literal, TooLarge, alt
+from ..time_limit import check_time_limit
 from . import arrays, numbers, objects, strings
 from .document import Document
-from .shapes import (
+from .value_sets import (
     EVERYTHING,
     Arrays,
-    Goal,
-    Kinds,
-    Listed,
+    Enum,
     Numbers,
     Objects,
-    Shape,
+    SchemaSet,
     Strings,
-    exactly,
-    kind,
+    TooMany,
+    TypeSet,
+    ValueSet,
+    exact_fraction,
+    json_type,
 )
 
-MANY = 64
-"""Shapes of one kind that one value may have; more are not told apart."""
-DEEP = 12
-"""Levels of properties looked into for whether anything fits."""
+MAX_SHAPES = 64
+"""The most type sets of one JSON type in a value set."""
+MAX_EMPTINESS_DEPTH = 12
+"""Levels of nested properties that are searched to prove that a value set is empty."""
 
 
-class Endless(SchemaError):
-    """A schema refers to itself before it asks anything of a value."""
+class InfiniteReference(SchemaError):
+    """A schema refers to itself without any condition in between."""
 
 
-class TooMany(Exception):
-    """Schemas combine to more shapes than are told apart."""
+Build = Callable[["Solver", int, Mapping[str, Any]], ValueSet]
+"""Returns the value set of a keyword, of the schema with this number and these keywords."""
+Keywords = Mapping[str, tuple[Build, int]]
+"""For each keyword its function, and its order: lower ones first."""
 
 
 class Solver:
-    """Answers what fits the schemas of one document, and notes what it could not follow."""
+    """Solves the schemas of one document, and records which keywords it could not follow."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, keywords: Keywords) -> None:
         self.document = document
-        self.notes: dict[tuple[int, str], str] = {}
-        """Why a keyword of a schema is left to the check after decoding."""
-        self.known: dict[Goal, Kinds] = {}
-        self.single: dict[int, Kinds] = {}
-        self.open: list[int] = []
+        self.keywords = keywords
+        self.deferred: dict[tuple[int, str], str] = {}
+        """Why a keyword is checked only after decoding, by schema number and keyword."""
+        self.value_sets: dict[SchemaSet, ValueSet] = {}
+        self.claims: dict[int, ValueSet] = {}
+        self.in_progress: list[int] = []
         self.depth = 0
 
-    def kinds(self, goal: Goal) -> Kinds:
-        """What fits all schemas of the goal."""
-        if goal not in self.known:
-            self.known[goal] = self.all(self.claim(claim) for claim in sorted(goal, reverse=True))
-        return self.known[goal]
+    def value_set(self, goal: SchemaSet) -> ValueSet:
+        """Return the values that are valid for all schemas of a schema set."""
+        if goal not in self.value_sets:
+            self.value_sets[goal] = self.intersect_all(
+                self.claim(claim) for claim in sorted(goal, reverse=True)
+            )
+        return self.value_sets[goal]
 
-    def claim(self, claim: int) -> Kinds:
-        """What fits a schema, or with ~number what does not."""
-        if claim not in self.single:
-            self.single[claim] = self.schema(claim) if claim >= 0 else self.opposite(~claim)
-        return self.single[claim]
+    def claim(self, claim: int) -> ValueSet:
+        """Return the values that are valid for a schema, or for ~number those that are not."""
+        if claim not in self.claims:
+            self.claims[claim] = self.schema(claim) if claim >= 0 else self.negation(~claim)
+        return self.claims[claim]
 
-    def opposite(self, number: int) -> Kinds:
-        """What does not fit one schema."""
+    def negation(self, number: int) -> ValueSet:
+        """Return the values that are not valid for a schema."""
         found = self.complement(self.claim(number))
         if not found.exact:
-            self.note(number, *self.any_keyword(number))
+            self.defer_to_validation(number, *self.undecidable_keyword(number))
         return found
 
-    def schema(self, number: int) -> Kinds:
-        """What fits one schema: all of its keywords."""
-        from .keywords import KEYWORDS
+    def schema(self, number: int) -> ValueSet:
+        """Return the values that satisfy all keywords of a schema.
 
-        if number in self.open:
+        Raises:
+            InfiniteReference: the schema refers to itself.
+        """
+        if number in self.in_progress:
             where = self.document.pointers[number] or "/"
-            raise Endless(f"{where}: the schema refers to itself without an end.")
+            raise InfiniteReference(f"{where}: infinite reference: the schema refers to itself.")
         schema = self.document.schemas[number]
         present = sorted(
-            (KEYWORDS[keyword][1], keyword) for keyword in schema if keyword in KEYWORDS
+            (self.keywords[keyword][1], keyword) for keyword in schema if keyword in self.keywords
         )
-        builds = {KEYWORDS[keyword][0]: keyword for _, keyword in reversed(present)}
+        builds = {self.keywords[keyword][0]: keyword for _, keyword in reversed(present)}
         found = EVERYTHING
-        self.open.append(number)
+        self.in_progress.append(number)
         try:
             for build, keyword in reversed(builds.items()):
-                found = self.narrowed(found, number, keyword, build)
+                found = self.with_keyword(found, number, keyword, build)
         finally:
-            self.open.pop()
+            self.in_progress.pop()
         return found
 
-    def narrowed(self, found: Kinds, number: int, keyword: str, build: Any) -> Kinds:
-        """What fits a keyword, too; a keyword that combines too much is left to the check."""
+    def with_keyword(self, found: ValueSet, number: int, keyword: str, build: Any) -> ValueSet:
+        """Return the intersection with a keyword, deferred if it has too many cases."""
         try:
-            return self.meet(found, build(self, number, self.document.schemas[number]))
+            return self.intersect(found, build(self, number, self.document.schemas[number]))
         except TooMany:
-            self.note(number, keyword, "it combines to too many cases")
+            self.defer_to_validation(number, keyword, "it combines to too many cases")
         except TooLarge:
-            self.note(number, keyword, "its strings are too many to be told apart")
-        return Kinds(found.shapes, False)
+            self.defer_to_validation(number, keyword, "its strings need too many automaton states")
+        return ValueSet(found.shapes, False)
 
-    def note(self, number: int, keyword: str, why: str) -> Kinds:
-        """Leave a keyword to the check after decoding."""
-        self.notes[number, keyword] = why
-        return Kinds(EVERYTHING.shapes, False)
+    def defer_to_validation(self, number: int, keyword: str, why: str) -> ValueSet:
+        """Record that a keyword is checked only after decoding, and why."""
+        self.deferred[number, keyword] = why
+        return ValueSet(EVERYTHING.shapes, False)
 
-    def all(self, parts: Iterable[Kinds]) -> Kinds:
-        """What fits all parts; a part that combines too much is left out."""
+    def intersect_all(self, parts: Iterable[ValueSet]) -> ValueSet:
+        """Return the intersection of the parts, without those that have too many cases."""
         found = EVERYTHING
         for part in parts:
             try:
-                found = self.meet(found, part)
+                found = self.intersect(found, part)
             except (TooMany, TooLarge):
-                found = Kinds(found.shapes, False)
+                found = ValueSet(found.shapes, False)
         return found
 
-    def meet(self, left: Kinds, right: Kinds) -> Kinds:
-        """What fits both."""
+    def intersect(self, left: ValueSet, right: ValueSet) -> ValueSet:
+        """Return the intersection of two value sets."""
         if left.shapes is EVERYTHING.shapes or right.shapes is EVERYTHING.shapes:
             chosen = right if left.shapes is EVERYTHING.shapes else left
-            return Kinds(chosen.shapes, left.exact and right.exact)
+            return ValueSet(chosen.shapes, left.exact and right.exact)
         shapes = {}
         for name in left.shapes.keys() & right.shapes.keys():
             one, other = left.shapes[name], right.shapes[name]
             if one is EVERYTHING.shapes[name] or other is EVERYTHING.shapes[name]:
                 met = other if one is EVERYTHING.shapes[name] else one
             else:
-                met = tuple(self.crossed(one, other))
+                met = tuple(self.intersect_shapes(one, other))
             if met:
                 shapes[name] = met
-        return Kinds(shapes, left.exact and right.exact)
+        return ValueSet(shapes, left.exact and right.exact)
 
-    def crossed(self, left: Iterable[Shape], right: tuple[Shape, ...]) -> Iterator[Shape]:
-        """The shapes of values that have one of these and one of those."""
+    def intersect_shapes(
+        self, left: Iterable[TypeSet], right: tuple[TypeSet, ...]
+    ) -> Iterator[TypeSet]:
+        """Yield the pairwise intersections of type sets."""
         count = 0
         for one in left:
             for other in right:
-                met = self.both(one, other)
+                met = self.intersect_shape(one, other)
                 if met is not None:
                     count += 1
-                    if count > MANY:
+                    if count > MAX_SHAPES:
                         raise TooMany
                     yield met
 
-    def both(self, left: Shape, right: Shape) -> Shape | None:
-        """The shape of values that have two shapes of one kind; None when there are none."""
+    def intersect_shape(self, left: TypeSet, right: TypeSet) -> TypeSet | None:
+        """Return the intersection of two type sets of one JSON type, or None if it is empty."""
+        check_time_limit()
         if left == right:
             return left
-        if isinstance(left, Listed):
-            return self.filtered(left.values, right)
-        if isinstance(right, Listed):
-            return self.filtered(right.values, left)
+        if isinstance(left, Enum):
+            return self.filter_values(left.values, right)
+        if isinstance(right, Enum):
+            return self.filter_values(right.values, left)
         return MEET[type(left)](self, left, right)
 
-    def numbers(self, left: Numbers, right: Numbers) -> Shape | None:
-        """Numbers of both shapes."""
-        met = numbers.meet(left, right)
-        return met if numbers.possible(met) else None
+    def numbers(self, left: Numbers, right: Numbers) -> TypeSet | None:
+        """Return the numbers of both sets."""
+        met = numbers.intersect(left, right)
+        return met if numbers.is_possible(met) else None
 
-    def strings(self, left: Strings, right: Strings) -> Shape | None:
-        """Strings of both shapes."""
-        met = strings.meet(left, right)
-        return met if strings.possible(met) else None
+    def strings(self, left: Strings, right: Strings) -> TypeSet | None:
+        """Return the strings of both sets."""
+        met = strings.intersect(left, right)
+        return met if strings.is_possible(met) else None
 
-    def arrays(self, left: Arrays, right: Arrays) -> Shape | None:
-        """Arrays of both shapes."""
-        return arrays.narrowed(arrays.meet(left, right), self.empty)
+    def arrays(self, left: Arrays, right: Arrays) -> TypeSet | None:
+        """Return the arrays of both sets."""
+        return arrays.simplify(arrays.intersect(left, right), self.is_empty)
 
-    def objects(self, left: Objects, right: Objects) -> Shape | None:
-        """Objects of both shapes."""
-        return objects.narrowed(objects.meet(left, right), self.empty)
+    def objects(self, left: Objects, right: Objects) -> TypeSet | None:
+        """Return the objects of both sets."""
+        return objects.simplify(objects.intersect(left, right), self.is_empty)
 
-    def filtered(self, values: Iterable[Any], shape: Shape) -> Listed | None:
-        """Those of some values that have a shape."""
-        left = tuple(value for value in values if self.has(shape, value))
-        return Listed(left) if left else None
+    def filter_values(self, values: Iterable[Any], shape: TypeSet) -> Enum | None:
+        """Return the values that a type set contains, or None."""
+        if isinstance(shape, Enum):
+            keys = set(map(arrays.json_key, shape.values))
+            left = tuple(value for value in values if arrays.json_key(value) in keys)
+        else:
+            left = tuple(value for value in values if self.contains(shape, value))
+        return Enum(left) if left else None
 
-    def has(self, shape: Shape, value: Any) -> bool:
-        """Whether a value has a shape."""
+    def contains(self, shape: TypeSet, value: Any) -> bool:
+        """Return whether a type set contains a value."""
+        check_time_limit()
         match shape:
-            case Listed(values):
-                return any(arrays.same(value, each) for each in values)
+            case Enum(values):
+                return any(arrays.json_equal(value, each) for each in values)
             case Numbers():
-                return numbers.holds(shape, value)
+                return numbers.contains(shape, value)
             case Strings():
-                return strings.holds(shape, value)
+                return strings.contains(shape, value)
             case Arrays():
-                return arrays.holds(shape, value, self.fits)
+                return arrays.contains(shape, value, self.is_valid)
             case Objects():
-                return objects.holds(shape, value, self.fits)
+                return objects.contains(shape, value, self.is_valid)
 
-    def fits(self, goal: Goal, value: Any) -> bool:
-        """Whether a value fits all schemas of a goal."""
-        shapes = self.kinds(goal).shapes.get(kind(value), ()) if goal else None
-        return shapes is None or any(self.has(shape, value) for shape in shapes)
+    def is_valid(self, goal: SchemaSet, value: Any) -> bool:
+        """Return whether a value is valid for all schemas of a schema set."""
+        shapes = self.value_set(goal).shapes.get(json_type(value), ()) if goal else None
+        return shapes is None or any(self.contains(shape, value) for shape in shapes)
 
-    def empty(self, goal: Goal) -> bool:
-        """Whether nothing fits a goal; where that is deep inside, something may."""
-        if not goal or self.depth > DEEP:
+    def is_empty(self, goal: SchemaSet) -> bool:
+        """Return whether no value is valid for a schema set; False if that is too deep to prove."""
+        if not goal or self.depth > MAX_EMPTINESS_DEPTH:
             return False
         self.depth += 1
         try:
-            return not self.kinds(goal).shapes
-        except Endless:
+            return not self.value_set(goal).shapes
+        except InfiniteReference:
             return False
         finally:
             self.depth -= 1
 
-    def either(self, parts: Iterable[Kinds]) -> Kinds:
-        """What fits any of the parts."""
-        shapes: dict[str, list[Shape]] = {}
+    def union(self, parts: Iterable[ValueSet]) -> ValueSet:
+        """Return the union of the parts."""
+        shapes: dict[str, list[TypeSet]] = {}
         exact = True
         for part in parts:
             exact = exact and part.exact
             for name, found in part.shapes.items():
                 known = shapes.setdefault(name, [])
                 known.extend(shape for shape in found if shape not in known)
-        if any(len(found) > MANY for found in shapes.values()):
+        if any(len(found) > MAX_SHAPES for found in shapes.values()):
             raise TooMany
-        return Kinds({name: tuple(found) for name, found in shapes.items()}, exact)
+        return ValueSet({name: tuple(found) for name, found in shapes.items()}, exact)
 
-    def complement(self, inner: Kinds) -> Kinds:
-        """What does not fit; where that cannot be told, everything."""
+    def complement(self, inner: ValueSet) -> ValueSet:
+        """Return the complement of a value set; everything, not exact, if it cannot be computed."""
         if not inner.exact:
-            return Kinds(EVERYTHING.shapes, False)
+            return ValueSet(EVERYTHING.shapes, False)
         exact, shapes = True, {}
         for name, everything in EVERYTHING.shapes.items():
-            left: tuple[Shape, ...] = everything
+            left: tuple[TypeSet, ...] = everything
             for shape in inner.shapes.get(name, ()):
-                others = self.others(shape)
+                others = self.complement_shape(shape)
                 exact = exact and others is not None
                 if others is not None:
-                    left, exact = self.apart(left, tuple(others), exact)
+                    left, exact = self.subtract(left, tuple(others), exact)
             if left:
                 shapes[name] = left
-        return Kinds(shapes, exact)
+        return ValueSet(shapes, exact)
 
-    def any_keyword(self, number: int) -> tuple[str, str]:
-        """A keyword of a schema whose opposite cannot be followed, and that this is so."""
+    def undecidable_keyword(self, number: int) -> tuple[str, str]:
+        """Return a keyword of a schema that cannot be negated, and the reason."""
         keyword = next(iter(self.document.schemas[number]), "not")
-        return keyword, "what does not fit this schema cannot be told exactly"
+        return keyword, "this schema cannot be negated exactly"
 
-    def apart(
-        self, left: tuple[Shape, ...], others: tuple[Shape, ...], exact: bool
-    ) -> tuple[tuple[Shape, ...], bool]:
-        """The shapes of both sides; those of the left alone where there are too many."""
+    def subtract(
+        self, left: tuple[TypeSet, ...], others: tuple[TypeSet, ...], exact: bool
+    ) -> tuple[tuple[TypeSet, ...], bool]:
+        """Return the intersections with `others`, or `left` alone if there are too many."""
         try:
-            return tuple(self.crossed(left, others)), exact
+            return tuple(self.intersect_shapes(left, others)), exact
         except (TooMany, TooLarge):
             return left, False
 
-    def others(self, shape: Shape) -> Iterator[Shape] | None:
-        """The shapes of all values of the same kind that do not have this one."""
+    def complement_shape(self, shape: TypeSet) -> Iterator[TypeSet] | None:
+        """Return the complement of a type set within its JSON type, or None if it has none."""
         match shape:
-            case Listed(values):
-                return _unlisted(values)
+            case Enum(values):
+                return _complement_of_enum(values)
             case Numbers():
                 return numbers.complement(shape)
             case Strings():
@@ -264,7 +281,7 @@ class Solver:
                 return objects.complement(shape)
 
 
-MEET: dict[type, Callable[[Solver, Any, Any], Shape | None]] = {
+MEET: dict[type, Callable[[Solver, Any, Any], TypeSet | None]] = {
     Numbers: Solver.numbers,
     Strings: Solver.strings,
     Arrays: Solver.arrays,
@@ -272,15 +289,15 @@ MEET: dict[type, Callable[[Solver, Any, Any], Shape | None]] = {
 }
 
 
-def _unlisted(values: tuple[Any, ...]) -> Iterator[Shape] | None:
-    match kind(values[0]):
+def _complement_of_enum(values: tuple[Any, ...]) -> Iterator[TypeSet] | None:
+    match json_type(values[0]):
         case "number":
-            return iter([Numbers(holes=frozenset(map(exactly, values)))])
+            return iter([Numbers(excluded_values=frozenset(map(exact_fraction, values)))])
         case "string":
-            return strings.complement(Strings(alt(*map(Lit, values))))
+            return strings.complement(Strings(alt(*map(Literal, values))))
         case "boolean":
             left = tuple(value for value in (False, True) if value not in values)
-            return iter([Listed(left)] if left else [])
+            return iter([Enum(left)] if left else [])
         case "null":
             return iter([])
     return None

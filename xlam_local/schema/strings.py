@@ -1,61 +1,65 @@
-"""Strings: regular languages within bounds of length, met and turned around."""
+"""String constraints: intersection and complement of languages with lengths."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..gbnf import ANYTHING, And, Automaton, TooLarge, automaton, both, matches, without
-from ..gbnf import empty as no_text
-from .shapes import Strings
+from ..gbnf import ANYTHING, DFA, And, TooLarge, intersection, matches
+from ..gbnf import is_empty as no_text
+from ..regular import nodes
+from ..regular.nfa import to_dfa
+from .value_sets import Strings
 
 
-def meet(left: Strings, right: Strings) -> Strings:
-    """Strings that fit both."""
-    bounds = [bound for bound in (left.most, right.most) if bound is not None]
+def intersect(left: Strings, right: Strings) -> Strings:
+    """Return the strings of both sets."""
+    bounds = [bound for bound in (left.maximum, right.maximum) if bound is not None]
     return Strings(
-        both(left.node, right.node),
-        max(left.least, right.least),
+        intersection(left.node, right.node),
+        max(left.minimum, right.minimum),
         min(bounds, default=None),
     )
 
 
-def possible(shape: Strings) -> bool:
-    """Whether some string fits; when it is too much work to tell, it may."""
-    if shape.most is not None and shape.least > shape.most:
+def is_possible(shape: Strings) -> bool:
+    """Return whether the set has any string; True if that is too much work to decide."""
+    if shape.maximum is not None and shape.minimum > shape.maximum:
         return False
-    if shape.node == ANYTHING or (shape.most is None and not shape.least and not _sets(shape)):
+    if shape.node == ANYTHING or (
+        shape.maximum is None and not shape.minimum and not _is_intersection(shape)
+    ):
         return True
     try:
-        if no_text(shape.node) or (shape.most is None and not shape.least):
+        if no_text(shape.node) or (shape.maximum is None and not shape.minimum):
             return not no_text(shape.node)
-        return _reaches(automaton(shape.node), shape.least, shape.most)
+        return _has_text_of_length(to_dfa(shape.node), shape.minimum, shape.maximum)
     except TooLarge:
         return True
 
 
 def complement(shape: Strings) -> Iterator[Strings]:
-    """The strings that do not fit."""
-    if shape.least:
-        yield Strings(most=shape.least - 1)
-    if shape.most is not None:
-        yield Strings(least=shape.most + 1)
+    """Yield the sets of all other strings."""
+    if shape.minimum:
+        yield Strings(maximum=shape.minimum - 1)
+    if shape.maximum is not None:
+        yield Strings(minimum=shape.maximum + 1)
     if shape.node != ANYTHING:
-        yield Strings(without(shape.node))
+        yield Strings(nodes.complement(shape.node))
 
 
-def holds(shape: Strings, value: str) -> bool:
-    """Whether a string fits."""
-    if len(value) < shape.least or (shape.most is not None and len(value) > shape.most):
+def contains(shape: Strings, value: str) -> bool:
+    """Return whether the set contains a string."""
+    if len(value) < shape.minimum or (shape.maximum is not None and len(value) > shape.maximum):
         return False
     return shape.node == ANYTHING or matches(shape.node, value)
 
 
-def _sets(shape: Strings) -> bool:
+def _is_intersection(shape: Strings) -> bool:
     return isinstance(shape.node, And)
 
 
-def _reaches(machine: Automaton, least: int, most: int | None) -> bool:
-    """Whether the automaton accepts a text of such a length."""
+def _has_text_of_length(machine: DFA, least: int, most: int | None) -> bool:
+    """Return whether the automaton accepts a text of a length in this range."""
     states, lengths = frozenset({0}), set[frozenset[int]]()
     for length in range((most if most is not None else least + len(machine.moves)) + 1):
         if length >= least and states & machine.final:

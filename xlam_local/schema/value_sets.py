@@ -1,4 +1,4 @@
-"""What values of one kind can look like: the shapes that schemas become."""
+"""Value sets: the JSON values that schemas allow, by JSON type."""
 
 from __future__ import annotations
 
@@ -9,99 +9,103 @@ from typing import Any
 
 from ..gbnf import ANYTHING, Node
 
-Goal = frozenset[int]
-"""Schemas, by number, that a value has to fit all at once; ~number: it must not fit that one."""
+SchemaSet = frozenset[int]
+"""Numbers of schemas that a value must all be valid for; ~number negates a schema."""
 
-FREE: Goal = frozenset()
+FREE: SchemaSet = frozenset()
+
+
+class TooMany(Exception):
+    """Schemas combine to more shapes than the limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """These very values, all of one kind."""
+class Enum:
+    """Exactly these values, all of one JSON type."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Numbers of an interval, on a grid or off it."""
+    """Numbers of an interval, restricted to multiples."""
 
-    least: Fraction | None = None
-    above: bool = False
-    """The least number itself is left out."""
-    most: Fraction | None = None
-    below: bool = False
-    """The greatest number itself is left out."""
+    minimum: Fraction | None = None
+    exclusive_minimum: bool = False
+    """Whether `minimum` itself is excluded."""
+    maximum: Fraction | None = None
+    exclusive_maximum: bool = False
+    """Whether `maximum` itself is excluded."""
     step: Fraction | None = None
-    off: tuple[Fraction, ...] = ()
-    """Steps whose multiples are left out."""
-    holes: frozenset[Fraction] = frozenset()
+    excluded_steps: tuple[Fraction, ...] = ()
+    """Steps whose multiples are excluded."""
+    excluded_values: frozenset[Fraction] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Strings:
-    """Strings of a regular language, within bounds of length."""
+    """Strings of a regular language with a length in characters."""
 
     node: Node = ANYTHING
-    least: int = 0
-    most: int | None = None
+    minimum: int = 0
+    maximum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """How many items of an array fit a goal."""
+    """How many items of an array are valid for a schema set."""
 
-    goal: Goal
-    least: int = 1
-    most: int | None = None
+    goal: SchemaSet
+    minimum: int = 1
+    maximum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """Arrays: a goal for each of the first items, one for all others."""
+    """Arrays: a schema set for each of the first items, and one for all others."""
 
-    prefix: tuple[Goal, ...] = ()
-    items: Goal = FREE
-    least: int = 0
-    most: int | None = None
+    prefix: tuple[SchemaSet, ...] = ()
+    items: SchemaSet = FREE
+    minimum: int = 0
+    maximum: int | None = None
     contains: tuple[Contains, ...] = ()
     unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """What is known of one property."""
+class Property:
+    """The schema set of one property."""
 
-    goal: Goal
-    needed: bool = False
+    goal: SchemaSet
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Extras:
-    """Properties without a slot whose names are in a regular language."""
+class OtherProperties:
+    """Properties that are not listed and whose names are in a regular language."""
 
     names: Node
-    goal: Goal
-    said: bool
-    """A schema names these properties in words, so they are wanted, not only tolerated."""
+    goal: SchemaSet
+    declared: bool
+    """Whether a schema declares these properties, so that the grammar generates them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Objects: a slot for each known property, extras for all others."""
+    """Objects: the listed properties, and all others by their names."""
 
-    slots: Mapping[str, Slot] = field(default_factory=dict)
-    extras: tuple[Extras, ...] = (Extras(ANYTHING, FREE, False),)
-    """Their languages have no name in common, and hold each name that has no slot."""
-    least: int = 0
-    most: int | None = None
+    properties: Mapping[str, Property] = field(default_factory=dict)
+    other_properties: tuple[OtherProperties, ...] = (OtherProperties(ANYTHING, FREE, False),)
+    """Their languages are disjoint and together hold every name that is not listed."""
+    minimum: int = 0
+    maximum: int | None = None
 
 
-Shape = Listed | Numbers | Strings | Arrays | Objects
+TypeSet = Enum | Numbers | Strings | Arrays | Objects
 
-ALL: Mapping[str, tuple[Shape, ...]] = {
-    "null": (Listed((None,)),),
-    "boolean": (Listed((False, True)),),
+ALL: Mapping[str, tuple[TypeSet, ...]] = {
+    "null": (Enum((None,)),),
+    "boolean": (Enum((False, True)),),
     "number": (Numbers(),),
     "string": (Strings(),),
     "array": (Arrays(),),
@@ -110,20 +114,20 @@ ALL: Mapping[str, tuple[Shape, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kinds:
-    """Values of every kind: for each kind the shapes of which one must fit."""
+class ValueSet:
+    """Values by JSON type: a value is in one of the type sets of its type."""
 
-    shapes: Mapping[str, tuple[Shape, ...]]
+    shapes: Mapping[str, tuple[TypeSet, ...]]
     exact: bool = True
-    """No value fits that the schemas do not allow."""
+    """Whether the set holds no value that the schemas forbid."""
 
 
-EVERYTHING = Kinds(ALL)
-NOTHING = Kinds({})
+EVERYTHING = ValueSet(ALL)
+NOTHING = ValueSet({})
 
 
-def kind(value: object) -> str:
-    """The kind of a JSON value."""
+def json_type(value: object) -> str:
+    """Return the JSON type of a value."""
     match value:
         case None:
             return "null"
@@ -136,6 +140,6 @@ def kind(value: object) -> str:
     return "array" if isinstance(value, list | tuple) else "object"
 
 
-def exactly(number: float) -> Fraction:
-    """A JSON number as the decimal that was written, not as the nearest binary one."""
+def exact_fraction(number: float) -> Fraction:
+    """Return a JSON number as the decimal that was written, not as the nearest binary fraction."""
     return Fraction(number) if isinstance(number, int) else Fraction(repr(number))

@@ -1,4 +1,4 @@
-"""Tools of installed packages, found by the entry point `xlam_local.tools`, without importing."""
+"""Find the tools of installed packages by their entry points, without importing them."""
 
 from __future__ import annotations
 
@@ -12,54 +12,53 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-GROUP = "xlam_local.tools"
+ENTRY_POINT_GROUP = "xlam_local.tools"
 
 
 @lru_cache(maxsize=1)
-def entries() -> tuple[tuple[Path, str, str], ...]:
-    """The file, name and value of each entry point for tools; looked up once per process."""
-    return tuple(found(sys.path))
+def installed_entry_points() -> tuple[tuple[Path, str, str], ...]:
+    """Return the entry points of all installed packages; they are searched once per process."""
+    return tuple(find_entry_points(sys.path))
 
 
-def found(path: list[str]) -> Iterator[tuple[Path, str, str]]:
-    """The entry points of the packages on `path`."""
+def find_entry_points(path: list[str]) -> Iterator[tuple[Path, str, str]]:
+    """Yield the module's file, the name and the value of each entry point on a module path."""
     for package in distributions(path=path):
-        for entry in package.entry_points:
-            if entry.group == GROUP:
-                yield _file(package, entry), entry.name, entry.value
+        for entry_point in package.entry_points:
+            if entry_point.group == ENTRY_POINT_GROUP:
+                yield _module_file(package, entry_point), entry_point.name, entry_point.value
 
 
-def known_by(path: Path, module: str) -> str:
-    """What all Python files of the package are known by that a module at `path` belongs to."""
+def package_hash(path: Path, module: str) -> str:
+    """Return a hash of all Python files in the top-level package of a module at `path`."""
     depth = module.count(".") + (path.name == "__init__.py")
     top = path.parents[depth - 1] if depth else path
-    whole = sha256()
+    digest = sha256()
     for file in sorted(top.rglob("*.py")) if depth else [path]:
         with suppress(OSError):
-            whole.update(
-                f"{file.relative_to(top)} {sha256(file.read_bytes()).hexdigest()}\n".encode()
-            )
-    return whole.hexdigest()
+            file_digest = sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.relative_to(top)} {file_digest}\n".encode())
+    return digest.hexdigest()
 
 
-def _file(package: Distribution, entry: EntryPoint) -> Path:
-    """Where the module of an entry point stands; a path that is not there if it is not found."""
-    inner = Path(*entry.module.split("."))
-    module = inner.with_suffix(".py")
+def _module_file(package: Distribution, entry_point: EntryPoint) -> Path:
+    """Return the file of an entry point's module; a path that does not exist if it is missing."""
+    relative = Path(*entry_point.module.split("."))
+    module = relative.with_suffix(".py")
     installed = Path(str(package.locate_file("")))
-    for top in (installed, *_sources(package)):
-        for path in (module, inner / "__init__.py"):
+    for top in (installed, *_source_folders(package)):
+        for path in (module, relative / "__init__.py"):
             if (top / path).is_file():
                 return top / path
     return installed / module
 
 
-def _sources(package: Distribution) -> Iterator[Path]:
-    """Where a package that is being worked on has its source."""
+def _source_folders(package: Distribution) -> Iterator[Path]:
+    """Yield where the source of an editable installation can be."""
     try:
-        place = json.loads(package.read_text("direct_url.json") or "{}").get("url", "")
+        url = json.loads(package.read_text("direct_url.json") or "{}").get("url", "")
     except ValueError:
         return
-    if place.startswith("file://"):
-        top = Path(unquote(urlsplit(place).path))
+    if url.startswith("file://"):
+        top = Path(unquote(urlsplit(url).path))
         yield from (top, top / "src")

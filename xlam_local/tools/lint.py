@@ -1,4 +1,4 @@
-"""What makes a tool hard to choose, to call or to honour."""
+"""Find what makes tools hard for a model to choose or call, or impossible to enforce."""
 
 from __future__ import annotations
 
@@ -11,84 +11,114 @@ from itertools import combinations
 from .. import grammar
 from ..types import Tool
 
-SHORTEST, LONGEST = 8, 600
-"""Characters of a description that a model can choose by, and still take in."""
-MOST_PARAMETERS = 8
-MOST_TOOLS = 16
-ALIKE = 0.87
-"""From this likeness on, a small model mixes two names up."""
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MIN_DESCRIPTION_CHARS = 8
+MAX_DESCRIPTION_CHARS = 600
+MAX_PARAMETERS = 8
+MAX_TOOLS = 16
+SIMILAR_NAME_RATIO = 0.87
+"""Small models confuse names that are at least this similar, as measured by difflib."""
+NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something to mend, as a sentence."""
+class LintProblem:
+    """Something to fix, as a sentence."""
 
     tool: str
-    """The tool's name; nothing where it is about all of them."""
-    text: str
+    """The name of the tool; empty if the problem is about all tools together."""
+    message: str
 
 
-def faults(tools: Sequence[Tool]) -> Iterator[Fault]:
-    """What could be better about some tools that are offered together."""
+def find_problems(tools: Sequence[Tool]) -> Iterator[LintProblem]:
+    """Yield the problems of tools that are offered together."""
     for tool in tools:
         for check in CHECKS:
-            yield from (Fault(tool.name, text) for text in check(tool))
-    yield from _alike(tools)
-    for entry in grammar.for_turn(tools).report:
-        if entry.status != "exact":
-            how = "is refused" if entry.status == "refused" else "is only checked after writing"
-            place = entry.pointer or "/"
-            yield Fault(
-                entry.tool, f"{entry.keyword or 'The schema'} at {place} {how}: {entry.why}"
-            )
-    if len(tools) > MOST_TOOLS:
-        yield Fault("", f"{len(tools)} tools at once are more than a small model chooses among.")
+            yield from (LintProblem(tool.name, message) for message in check(tool))
+    yield from _similar_tools(tools)
+    yield from _schema_problems(tools)
+    if len(tools) > MAX_TOOLS:
+        yield LintProblem(
+            "", f"There are {len(tools)} tools; small models choose well among {MAX_TOOLS} at most."
+        )
 
 
-def _name(tool: Tool) -> Iterator[str]:
-    if not NAME.fullmatch(tool.name):
-        yield "The name has other characters than letters, digits, '_', '-' and '.', or over 64."
+def _check_name(tool: Tool) -> Iterator[str]:
+    if not NAME_PATTERN.fullmatch(tool.name):
+        yield "The name must have 1 to 64 characters: letters, digits, '_', '-' or '.'."
 
 
-def _description(tool: Tool) -> Iterator[str]:
-    said = tool.description.strip()
-    if not said:
-        yield "It has no description, by which a model would choose it."
-    elif len(said) < SHORTEST or _words(said) == _words(tool.name):
+def _check_description(tool: Tool) -> Iterator[str]:
+    description = tool.description.strip()
+    if not description:
+        yield "The description is missing; a model chooses tools by it."
+    elif len(description) < MIN_DESCRIPTION_CHARS or _words(description) == _words(tool.name):
         yield "The description says no more than the name."
-    elif len(said) > LONGEST:
-        yield f"The description has {len(said)} characters; {LONGEST} are enough."
+    elif len(description) > MAX_DESCRIPTION_CHARS:
+        yield (
+            f"The description has {len(description)} characters; use {MAX_DESCRIPTION_CHARS} at "
+            "most."
+        )
 
 
-def _parameters(tool: Tool) -> Iterator[str]:
+def _check_parameters(tool: Tool) -> Iterator[str]:
     properties = tool.parameters.get("properties", {})
     if not isinstance(properties, Mapping):
         return
-    if len(properties) > MOST_PARAMETERS:
-        yield f"It has {len(properties)} parameters; small models lose count of so many."
+    if len(properties) > MAX_PARAMETERS:
+        yield f"There are {len(properties)} parameters; use {MAX_PARAMETERS} at most."
     for name, schema in properties.items():
         if isinstance(schema, Mapping) and not schema.get("description"):
             yield f"The parameter {name!r} has no description."
 
 
-CHECKS: Sequence[Callable[[Tool], Iterator[str]]] = (_name, _description, _parameters)
+def _check_keys(tool: Tool) -> Iterator[str]:
+    for pointer in tool.unread_keys:
+        yield f"The key {pointer} of its definition has no effect."
 
 
-def _alike(tools: Sequence[Tool]) -> Iterator[Fault]:
-    for one, other in combinations(tools, 2):
-        if _likeness(one.name, other.name) >= ALIKE:
-            yield Fault(other.name, f"The name is nearly that of {one.name!r}.")
-        if one.description and one.description == other.description:
-            yield Fault(other.name, f"The description is the same as that of {one.name!r}.")
+CHECKS: Sequence[Callable[[Tool], Iterator[str]]] = (
+    _check_name,
+    _check_description,
+    _check_parameters,
+    _check_keys,
+)
 
 
-def _likeness(one: str, other: str) -> float:
-    if sorted(_words(one)) == sorted(_words(other)):
+def _schema_problems(tools: Sequence[Tool]) -> Iterator[LintProblem]:
+    for entry in grammar.compile_tools(tools).report:
+        if entry.status in STATUS_TEXTS:
+            keyword = entry.keyword or "The schema"
+            yield LintProblem(
+                entry.tool,
+                f"{keyword} at {entry.pointer or '/'} {STATUS_TEXTS[entry.status]}: "
+                f"{entry.reason.rstrip('.?')}{'?' if entry.reason.endswith('?') else '.'}",
+            )
+
+
+STATUS_TEXTS: Mapping[str, str] = {
+    "refused": "is refused",
+    "checked": "is only checked after decoding",
+    "ignored": "has no effect",
+    "unclear": "may not mean what you expect",
+}
+"""What a problem says about a keyword with this status; `exact` is none."""
+
+
+def _similar_tools(tools: Sequence[Tool]) -> Iterator[LintProblem]:
+    for tool, other in combinations(tools, 2):
+        if _similarity(tool.name, other.name) >= SIMILAR_NAME_RATIO:
+            yield LintProblem(other.name, f"The name is too similar to {tool.name!r}.")
+        if tool.description and tool.description == other.description:
+            yield LintProblem(other.name, f"The description is the same as that of {tool.name!r}.")
+
+
+def _similarity(name: str, other: str) -> float:
+    if sorted(_words(name)) == sorted(_words(other)):
         return 1.0
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+    return difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
 
 
 def _words(text: str) -> list[str]:
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    return re.findall(r"[a-z0-9]+", apart.lower())
+    """Return the lower-case words of a text or an identifier."""
+    separated = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    return re.findall(r"[a-z0-9]+", separated.lower())

@@ -1,38 +1,41 @@
-"""Results that were too long for the context, kept whole in files."""
+"""Save tool results that are too long for the context window, in full."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-MOST_FILES = 50
-"""How many results are kept; the oldest give way."""
+from ..atomic_file import write_bytes
+
+MAX_RESULT_FILES = 50
+"""How many results a folder keeps; the oldest are deleted."""
+MAX_NAME_CHARS = 60
 
 
-def keeper(folder: Path) -> Callable[[str, str], str]:
-    """What keeps a tool's result in `folder`, and says where; nothing where it cannot."""
+def result_saver(folder: Path) -> Callable[[str, str], str]:
+    """Return a function that saves a tool's result in `folder`.
 
-    def keep(name: str, text: str) -> str:
-        safe = re.sub(r"[^\w.-]", "_", name)[:60]
-        path = folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{safe}.txt"
+    It takes the tool's name and the result, and returns the path of the file, or an empty string
+    if the file cannot be written.
+    """
+
+    def save(tool_name: str, result: str) -> str:
+        safe_name = re.sub(r"[^\w.-]", "_", tool_name)[:MAX_NAME_CHARS]
+        path = folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{safe_name}.txt"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            alone = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(alone, "w", encoding="utf-8", errors="replace") as file:
-                file.write(text)
+            write_bytes(path, result.encode("utf-8", "replace"))
         except OSError:
             return ""
-        _prune(folder)
+        _delete_oldest(folder)
         return str(path)
 
-    return keep
+    return save
 
 
-def _prune(folder: Path) -> None:
-    for path in sorted(folder.glob("*.txt"))[:-MOST_FILES]:
+def _delete_oldest(folder: Path) -> None:
+    for path in sorted(folder.glob("*.txt"))[:-MAX_RESULT_FILES]:
         with suppress(OSError):
             path.unlink()

@@ -1,9 +1,8 @@
-"""Everything that a session offers: built-in tools, files and packages of tools, MCP servers."""
+"""All tools of a session: built-in tools, tool files, installed packages and MCP servers."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,151 +10,166 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atomic_file import make_folder
 from ..errors import UsageError
+from ..permissions.targets import BUILT_IN
 from ..types import Tool
-from .agreements import Agreements
-from .builtin import OFF, everything
-from .packages import entries
-from .sandbox import Box
-from .switches import Switches
-from .toolfile import FORMS, Stamp, ToolFile, stamp
-from .types import BUILT_IN, Places, Source
+from .builtin.catalog import DISABLED_BY_DEFAULT, all_builtin_tools
+from .enabled import EnabledTools, enabled_tools
+from .entry_points import installed_entry_points
+from .sandbox.config import SandboxConfig
+from .sources import MCP_CONFIG_FILE, Source, ToolPaths
+from .tool_file import FILE_FORMATS, FileStamp, ToolFile, file_stamp
+from .trust import TrustStore
 
 if TYPE_CHECKING:
-    from .mcp import Servers
+    from .mcp import McpClients
+
+SERVER_START_TIMEOUT_S = 60.0
 
 
 @dataclass(slots=True)
 class Toolbox:
-    """The tools of a session, and the places that they come from.
+    """The tools of a session and their sources.
 
     `refresh` notices files that are new, changed or gone; it is cheap enough for every turn.
     """
 
-    places: Places
-    named: tuple[Path, ...] = ()
-    """The files named by the user; a tool of theirs stands in the place of a built-in one."""
-    alone: bool = False
-    """Whether there is nothing else than the files named."""
-    agreements: Agreements = field(init=False)
-    switches: Switches = field(init=False)
-    _own_tools: tuple[Tool, ...] = ()
-    _files: dict[tuple[Path, str], ToolFile] = field(default_factory=dict)
+    paths: ToolPaths
+    files: tuple[Path, ...] = ()
+    """Tool files that the user named; their tools replace built-in tools of the same name."""
+    only_files: bool = False
+    """Whether those files are the only sources."""
+    trust_store: TrustStore = field(init=False)
+    enabled: EnabledTools = field(init=False)
+    _builtin_tools: tuple[Tool, ...] = ()
+    _tool_files: dict[tuple[Path, str], ToolFile] = field(default_factory=dict)
+    """By path and entry point."""
     _sources: tuple[Source, ...] = ()
-    _servers: Servers | None = None
-    _servers_stamp: Stamp | None = None
+    """All sources except MCP servers."""
+    _servers: McpClients | None = None
+    _servers_stamp: FileStamp | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
     def open(
         cls,
-        places: Places,
-        named: Sequence[Path] = (),
+        paths: ToolPaths,
+        files: Sequence[Path] = (),
         trusted: bool = False,
-        alone: bool = False,
+        only_files: bool = False,
     ) -> Toolbox:
-        """The toolbox of a working folder; where it is `trusted`, the files named are agreed to.
+        """Open a toolbox; if `trusted`, the user trusts `files` for this session.
 
-        A file that cannot be used does not keep the others from it: its source says why. MCP
-        servers start when their tools are called, or looked at to be agreed to.
+        A file that is invalid does not prevent the use of others: its source has the state
+        `failed`. MCP servers start when a tool of theirs is called or the user trusts them.
+
+        Raises:
+            ToolFileError: a file with the user's choices is damaged.
         """
-        box = cls(places, tuple(named), alone)
-        box.refresh()
+        toolbox = cls(paths, tuple(files), only_files)
+        toolbox.refresh()
         if trusted:
-            for path in named:
-                box._agreed(box._files[path, ""], box.agreements.add_for_now)
-        return box
+            for path in files:
+                toolbox._trust_file(
+                    toolbox._tool_files[path, ""], toolbox.trust_store.trust_for_session
+                )
+        return toolbox
 
     def __post_init__(self) -> None:
-        self.agreements = Agreements(self.places.data / "agreed.json")
-        self.switches = Switches.load(self.places.config / "tools.json", OFF)
-        self._own_tools = () if self.alone else everything(self.places)
-        for place in (self.places.config, self.places.data, self.places.state):
-            # A program that is isolated could make what is not there, and cannot be hidden from it.
+        self.trust_store = TrustStore(self.paths.data / "trust.json")
+        self.enabled = EnabledTools.load(self.paths.config / "tools.json", DISABLED_BY_DEFAULT)
+        self._builtin_tools = () if self.only_files else all_builtin_tools(self.paths)
+        for folder in (self.paths.config, self.paths.data, self.paths.state):
+            # A folder that does not exist cannot be hidden from an isolated program, which could
+            # then create it.
             with suppress(OSError):
-                place.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Every place that tools come from, also where none can be had of it now."""
+        """All sources, whatever their state."""
         servers = self._servers.sources if self._servers else ()
-        return tuple(self._switched((*self._sources, *servers)))
+        return tuple(
+            source if self.enabled.is_enabled(source.name) else replace(source, state="off")
+            for source in (*self._sources, *servers)
+        )
 
     @property
     def tools(self) -> tuple[Tool, ...]:
-        """The tools that are offered now, each under a name of its own."""
-        return tuple(offered(self.sources, self._own(), self.switches))
+        """The enabled tools of sources that are ready, each with a unique name."""
+        return tuple(enabled_tools(self.sources, self._named_files(), self.enabled))
 
-    def own(self) -> tuple[Source, ...]:
-        """The sources that are the files named by the user."""
-        names = self._own()
+    def named_sources(self) -> tuple[Source, ...]:
+        """Return the sources of the files that the user named."""
+        names = self._named_files()
         return tuple(source for source in self.sources if source.name in names)
 
-    def look(self, name: str, seconds: float = 60.0) -> None:
-        """Start the MCP server called `name`, if it is one, so that its source tells its tools."""
-        if (servers := self._servers) is not None and name in servers.servers:
+    def start_server(self, name: str, timeout: float = SERVER_START_TIMEOUT_S) -> None:
+        """Start an MCP server, if there is one called `name`, and wait until it lists its tools."""
+        if (servers := self._servers) is not None and name in servers.clients:
             servers.start([name])
-            servers.wait(seconds)
+            servers.wait(timeout)
 
     def refresh(self) -> None:
-        """Notice files that are new, changed or gone, and packages that offer tools."""
+        """Read the files that are new or changed, and forget those that are gone."""
         with self._lock:
-            if not self.alone:
-                self._serve()
-            wanted = {(path, entry): name for path, name, entry in self._wanted()}
-            for key in [key for key, file in self._files.items() if wanted.get(key) != file.name]:
-                self._files.pop(key).close()
-            changed = [key for key, file in self._files.items() if file.changed()]
-            new = wanted.keys() - self._files.keys()
-            logs = self.places.state / "tools"
-            for key in new:
-                path, entry = key
-                self._files[key] = ToolFile(path, wanted[key], self._box(), entry, logs)
-            fresh = [self._files[key] for key in (*changed, *new)]
-            for file in fresh:
+            if not self.only_files:
+                self._refresh_servers()
+            wanted = {(path, entry_point): name for path, name, entry_point in self._find_files()}
+            known = self._tool_files
+            for key in [key for key, file in known.items() if wanted.get(key) != file.name]:
+                known.pop(key).close()
+            changed = [file for file in known.values() if file.has_changed()]
+            for key in wanted.keys() - known.keys():
+                known[key] = self._tool_file(*key, wanted[key])
+                changed.append(known[key])
+            for file in changed:
                 file.read()
-            self._opened([file for file in fresh if file.digest in self.agreements])
-            self._files = {key: self._files[key] for key in wanted}
-            self._told()
+            _open_all([file for file in changed if file.content_hash in self.trust_store])
+            self._tool_files = {key: known[key] for key in wanted}
+            self._collect_sources()
 
-    def agree(self, name: str, version: str = "") -> None:
-        """Agree, for good, to what is in the file, or of the server, called `name`.
+    def trust(self, name: str, content_hash: str = "") -> None:
+        """Trust a tool file or the tools of an MCP server permanently.
 
-        With a `version`, only where that is what is there.
+        With a `content_hash`, it must be that of the source, which proves that the user saw this
+        content.
 
         Raises:
-            UsageError: there is neither, it has changed, or nobody can have seen its tools yet.
+            UsageError: there is no such source, it has changed, or the server's tools were not
+                known yet, so that the user cannot have seen them.
         """
-        if (servers := self._servers) is not None and name in servers.servers:
-            if servers.servers[name].listed is None:
-                self.look(name)
-                raise UsageError(f"{name} has been started; look at its tools, then agree.")
-            servers.agree(name, version)
+        if (servers := self._servers) is not None and name in servers.clients:
+            if servers.clients[name].listed is None:
+                self.start_server(name)
+                raise UsageError(f"{name} has been started; review its tools, then trust it.")
+            servers.trust(name, content_hash)
             return
         with self._lock:
-            file = self._named(name)
-            if version not in ("", file.digest):
-                raise UsageError(f"{file.path} has changed since it was shown; look again.")
-            self._agreed(file, lambda digest: self.agreements.add(digest, str(file.path)))
+            file = self._file_named(name)
+            if content_hash not in ("", file.content_hash):
+                raise UsageError(f"{file.path} has changed since it was shown; review it again.")
+            self._trust_file(file, lambda key: self.trust_store.trust(key, str(file.path)))
 
-    def switch(self, name: str, on: bool) -> None:
-        """Offer the source or the tool called `name` from now on, or no longer.
+    def set_enabled(self, name: str, enabled: bool) -> None:
+        """Enable or disable a source or a tool, and save the choice.
 
         Raises:
-            UsageError: there is neither.
+            UsageError: there is no source or tool called `name`.
         """
         with self._lock:
-            known = {source.name for source in self.sources}
-            known |= {tool.name for source in self.sources for tool in source.tools}
-            known |= {tool.name for tool in self.tools}
-            if name not in known:
+            names = {source.name for source in self.sources}
+            names |= {tool.name for source in self.sources for tool in source.tools}
+            names |= {tool.name for tool in self.tools}
+            if name not in names:
                 raise UsageError(f"There is no tool or source {name!r}.")
-            self.switches.set(name, on)
+            self.enabled.set(name, enabled)
 
     def close(self) -> None:
-        """End what runs for the tools."""
+        """Stop all processes of the tools."""
         with self._lock:
-            for file in self._files.values():
+            for file in self._tool_files.values():
                 file.close()
             if self._servers is not None:
                 self._servers.close()
@@ -167,102 +181,76 @@ class Toolbox:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _wanted(self) -> Iterator[tuple[Path, str, str]]:
-        """The files that there are: each with a name for its source, and its entry point if any."""
-        taken: set[str] = {BUILT_IN, *(self._servers.servers if self._servers else ())}
+    def _find_files(self) -> Iterator[tuple[Path, str, str]]:
+        """Yield the path, the source name and the entry point of each tool file that exists."""
+        taken: set[str] = {BUILT_IN, *(self._servers.clients if self._servers else ())}
         seen: set[Path] = set()
-        found = () if self.alone else _in(self.places.config)
-        files = [(path, path.stem, "") for path in (*self.named, *found)]
-        for path, stem, entry in (*files, *(() if self.alone else entries())):
-            if path in seen and not entry:
+        installed = () if self.only_files else _files_in(self.paths.config / "tools")
+        files = [(path, path.stem, "") for path in (*self.files, *installed)]
+        packages = () if self.only_files else installed_entry_points()
+        for path, stem, entry_point in (*files, *packages):
+            if path in seen and not entry_point:
                 continue
             seen.add(path)
-            # What begins with "mcp:" is a server, and only one.
+            # Permission rules name servers as "mcp: NAME", so no file may have such a name.
             name = stem.replace(":", "_")
             while name in taken:
                 name += "_"
             taken.add(name)
-            yield path, name, entry
+            yield path, name, entry_point
 
-    def _box(self) -> Box:
-        return Box(self.places.folder.resolve(), hidden=self.places.closed)
+    def _tool_file(self, path: Path, entry_point: str, name: str) -> ToolFile:
+        sandbox = SandboxConfig(self.paths.cwd.resolve(), hidden=self.paths.hidden)
+        return ToolFile(path, name, sandbox, entry_point, self.paths.logs / "tools")
 
-    def _agreed(self, file: ToolFile, keep: Callable[[str], None]) -> None:
-        if file.source.state == "not agreed":
-            keep(file.digest)
+    def _trust_file(self, file: ToolFile, save: Callable[[str], None]) -> None:
+        if file.source.state == "untrusted":
+            save(file.content_hash)
             file.open()
-        self._told()
+        self._collect_sources()
 
-    def _opened(self, files: Sequence[ToolFile]) -> None:
-        """Open files at the same time: each Python file takes a process that has to start."""
-        if files:
-            with ThreadPoolExecutor(len(files)) as pool:
-                list(pool.map(ToolFile.open, files))
-
-    def _named(self, name: str) -> ToolFile:
-        for file in self._files.values():
+    def _file_named(self, name: str) -> ToolFile:
+        for file in self._tool_files.values():
             if file.name == name:
                 return file
-        raise UsageError(f"There is no file of tools {name!r}.")
+        raise UsageError(f"There is no tool file {name!r}.")
 
-    def _own(self) -> frozenset[str]:
-        return frozenset(file.name for file in self._files.values() if file.path in self.named)
+    def _named_files(self) -> frozenset[str]:
+        """Return the source names of the files that the user named."""
+        files = self._tool_files.values()
+        return frozenset(file.name for file in files if file.path in self.files)
 
-    def _told(self) -> None:
-        """Gather what there is, as it is now."""
-        own = () if self.alone else (Source(BUILT_IN, "built-in", "ready", self._own_tools),)
-        self._sources = (*own, *(file.source for file in self._files.values()))
+    def _collect_sources(self) -> None:
+        builtin = Source(BUILT_IN, "built-in", "ready", self._builtin_tools)
+        files = (file.source for file in self._tool_files.values())
+        self._sources = (*(() if self.only_files else (builtin,)), *files)
 
-    def _switched(self, sources: Sequence[Source]) -> Iterator[Source]:
-        for source in sources:
-            yield source if self.switches.offers(source.name) else replace(source, state="off")
-
-    def _serve(self) -> None:
-        """Take up the MCP servers in mcp.json, anew when the file has changed."""
-        path = self.places.config / "mcp.json"
-        now = stamp(path)
-        if now == self._servers_stamp:
+    def _refresh_servers(self) -> None:
+        """Read mcp.json if it has changed; the servers of the old file are stopped."""
+        path = self.paths.config / MCP_CONFIG_FILE
+        stamp = file_stamp(path)
+        if stamp == self._servers_stamp:
             return
-        self._servers_stamp = now
+        self._servers_stamp = stamp
         if self._servers is not None:
             self._servers.close()
             self._servers = None
-        if now is not None:
-            from .mcp import Servers
+        if stamp is not None:
+            from .mcp import McpClients  # loads asyncio, and most users have no servers
 
-            self._servers = Servers.open(path, self.places.state, self.places.data)
-
-
-def offered(sources: Sequence[Source], own: frozenset[str], switches: Switches) -> Iterator[Tool]:
-    """The tools that are on, of sources that are ready, each under a name of its own.
-
-    A tool of the user's `own` files takes the place of a built-in one; all others whose names
-    clash are called by their source as well.
-    """
-    ready = [
-        (source, tool)
-        for source in sources
-        if source.state == "ready"
-        for tool in source.tools
-        if switches.offers(tool.name)
-    ]
-    named = {tool.name for source, tool in ready if source.name in own}
-    left = [(s, tool) for s, tool in ready if s.name != BUILT_IN or tool.name not in named]
-    count = Counter(tool.name for _, tool in left)
-    taken: set[str] = set()
-    for source, tool in left:
-        first = source.name == BUILT_IN or source.name in own
-        name = tool.name if count[tool.name] == 1 or first else f"{source.name}_{tool.name}"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        yield tool if name == tool.name else replace(tool, name=name)
+            self._servers = McpClients.open(path, self.paths.logs, self.paths.data, self.paths.cwd)
 
 
-def _in(config: Path) -> list[Path]:
-    """The files of tools in the user's own folder, in the order of their names."""
-    folder = config / "tools"
+def _open_all(files: Sequence[ToolFile]) -> None:
+    """Open files in parallel: each Python file starts a process."""
+    if files:
+        with ThreadPoolExecutor(len(files)) as pool:
+            list(pool.map(ToolFile.open, files))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the tool files in a folder, sorted by name."""
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix in FORMS)
+        return sorted(path for path in folder.iterdir() if path.suffix in FILE_FORMATS)
     except OSError:
         return []

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..config import Config, Folders
+from ..permissions.credential_files import working_folder_warning
 
 if TYPE_CHECKING:
-    from ..fit import Machine
+    from ..hardware import Machine
     from ..tools import Toolbox
-    from ..types import Loading, Note
-    from .loaded import Loaded
+    from .state.controller import ChatController, LoadSteps
 
 
 def run(
@@ -21,35 +23,62 @@ def run(
     settings: Config,
     folders: Folders,
     ephemeral: bool = False,
-    notes: tuple[str, ...] = (),
+    notices: tuple[str, ...] = (),
 ) -> None:
-    """Open the app and stay in it until the user leaves."""
-    from . import utf8
+    """Run the app until the user quits."""
+    # Loading Textual takes 0.4 s, which other commands do not need.
+    from . import terminal_encoding, terminal_hangup
     from .app import XlamApp
-    from .desk import Desk
-    from .toolset import Toolset
+    from .state.controller import ChatController
+    from .state.tool_catalog import ToolCatalog
 
-    folder = Path.cwd()
-    if told := utf8.settle():
-        notes = (*notes, told)
+    cwd, temporary = Path.cwd(), ExitStack()
+    # Tools and servers may log what an ephemeral conversation says.
+    private_logs = Path(temporary.enter_context(TemporaryDirectory())) if ephemeral else None
+    if notice := terminal_encoding.configure_terminal():
+        notices = (*notices, notice)
+    if warning := working_folder_warning(cwd, Path.home().resolve()):
+        notices = (*notices, warning)
 
-    def opening(name: str | None) -> Generator[Loading | Note, None, Loaded]:
-        from ..opening import opening as opened
+    def open_toolbox() -> Toolbox:
+        from ..tools import Toolbox, ToolPaths
 
-        # What leaves no trace leaves no KV cache of it either.
-        kept = replace(desk.settings, prefix_cache=0) if ephemeral else desk.settings
-        return (yield from opened(name, kept, folders))
+        paths = ToolPaths(folders.config, folders.data, folders.state, cwd, private_logs)
+        return Toolbox.open(paths)
 
-    def toolbox() -> Toolbox:
-        from ..tools import Places, Toolbox
+    def detect_machine() -> Machine:
+        from .. import hardware
 
-        return Toolbox.open(Places(folders.config, folders.data, folders.state, folder))
+        return hardware.detect()
 
-    def measured() -> Machine:
-        from .. import machine
+    controller = ChatController(
+        folders=folders,
+        settings=settings,
+        cwd=cwd,
+        load_engine=lambda name: _load_engine(name, controller),
+        tools=ToolCatalog(open_toolbox=open_toolbox),
+        detect_machine=detect_machine,
+        model=model,
+        ephemeral=ephemeral,
+        notices=notices,
+    )
 
-        return machine.here()
+    def clean_up() -> None:
+        controller.abandon()
+        temporary.close()
 
-    tools = Toolset(open=toolbox)
-    desk = Desk(folders, settings, folder, opening, tools, measured, model, ephemeral, notes)
-    XlamApp(desk).run()
+    terminal_hangup.watch(sys.stdin.fileno(), clean_up)
+    with temporary:
+        XlamApp(controller).run()
+
+
+def _load_engine(name: str | None, controller: ChatController) -> LoadSteps:
+    from ..model_loading import loading_steps, model_identity
+
+    # The prompt cache on disk would keep an ephemeral conversation.
+    cache = 0 if controller.ephemeral else controller.settings.prompt_cache_mib
+    used = replace(controller.settings, prompt_cache_mib=cache)
+    engine = yield from loading_steps(name, used, controller.folders)
+    conversation = controller.conversation
+    conversation.model_sha256, conversation.adapters = model_identity(name, used, controller.store)
+    return engine

@@ -1,4 +1,4 @@
-"""The app: screens around one conversation, and the work that goes on behind them."""
+"""The Textual app: screens around one conversation, and the commands."""
 
 from __future__ import annotations
 
@@ -6,360 +6,398 @@ import gc
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
-from textual import events
-from textual.app import App, SystemCommand
+from textual import events, on
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
-from ..errors import ModelMissing, XlamError
-from ..sanitize import printable
-from ..types import Loading, Note, Tool
-from . import clipboard, doings, vitals
-from .chat import SMALLEST, ChatScreen
-from .commands import COMMANDS
-from .desk import Desk
-from .job import Job
-from .keys import keymap
-from .status import Panel
+from ..config import Config
+from ..errors import HistoryError, UsageError, XlamError
+from ..history.types import RATINGS
+from ..settings_table import THEMES, SettingValue
+from .background_app import BackgroundApp, ModelNeeded
+from .commands import COMMANDS, COMMANDS_BY_NAME, Command
+from .keymap import KeyBinding, collect_bindings, load_keymap
+from .screens.chat import ChatScreen, is_too_small
+from .screens.help import HelpScreen
+from .screens.settings import SettingsScreen
+from .screens.tool_choice import ToolChoiceScreen
+from .screens.turns import CommandEntered
+from .state.controller import ChatController
+from .state.turn_worker import TurnWorker
+from .widgets.approval import Approval
+from .widgets.prompt_input import PromptInput
+from .widgets.transcript import Transcript
 
-if TYPE_CHECKING:
-    from textual.screen import Screen
-
-    from .download import Download
-    from .turn import Turn
-
-LOOKS = 10
-"""How often a second the app looks for what its jobs have done."""
-TWICE = 2.0
-"""Seconds in which a second Ctrl+C leaves."""
-MEASURES = 2.0
-"""Seconds between two looks at memory and temperature."""
-FAREWELL = 3.0
-"""Seconds that a turn has to end in when the user leaves."""
+DOUBLE_PRESS_S = 2.0
+"""A second Ctrl+C within this time quits."""
+EXIT_TIMEOUT_S = 3.0
+"""How long a running turn may take to end when the user quits."""
 
 
-class XlamApp(App[None]):
-    """A chat with a model that calls tools under the user's eyes."""
+SHOWN_COMMANDS = ("help", "models", "tools", "settings", "stats", "history", "new")
+"""The commands whose keys are shown in the last line of a screen, the most important first."""
+
+
+def _command_binding(command: Command) -> Binding:
+    """Return the binding of a command's key."""
+    return Binding(
+        command.key,
+        f"command('{command.name}')",
+        command.label or command.help,
+        show=bool(command.label),
+        priority=True,
+        id=command.name,
+    )
+
+
+class XlamApp(BackgroundApp):
+    """Chat with a model that calls tools with the user's approval.
+
+    The method `command_<name>` runs the command of that name.
+    """
 
     TITLE = "xlam-local"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "interrupt", "Stop", show=False, priority=True, id="app.interrupt"),
-        Binding("ctrl+q", "leave", "Quit", priority=True, id="app.quit"),
+        *(_command_binding(COMMANDS_BY_NAME[name]) for name in SHOWN_COMMANDS),
+        Binding("ctrl+q", "quit", "Quit", priority=True, id="app.quit"),
         *(
-            Binding(
-                one.key, f"command('{one.name}')", one.told, show=False, priority=True, id=one.name
-            )
-            for one in COMMANDS
-            if one.key and one.name != "quit"
+            _command_binding(command)
+            for command in COMMANDS
+            if command.key and command.name not in (*SHOWN_COMMANDS, "quit")
         ),
+        Binding("ctrl+c", "interrupt", "Stop", show=False, priority=True, id="app.interrupt"),
     ]
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self.desk = desk
-        self.chat = ChatScreen()
-        self.state = "Loading the model"
-        """What goes on beside the turn; nothing when the model is ready."""
-        self.loading: Job[Loading | Note] | None = None
-        self.downloads: list[Download] = []
-        self.vitals: vitals.Vitals | None = None
-        self.leaving = False
-        self.opened = ""
-        """The command that was done last; it may have opened a screen."""
+    def __init__(self, controller: ChatController) -> None:
+        super().__init__(controller)
+        self.quitting = False
+        self._last_command = ""
+        """The command that may have opened the current screen."""
         self._interrupted = 0.0
-        self._measured = 0.0
+        """When Ctrl+C was last pressed."""
 
-    # The beginning and the end.
+    # Start and end.
 
     def on_mount(self) -> None:
-        """Show the conversation, and load the model behind it."""
+        """Show the conversation; the model loads in the background."""
         self.animation_level = "none"
-        self.theme = doings.known_theme(self, self.desk.settings.theme)
-        self._read_keys()
+        theme = self.controller.settings.theme
+        self.theme = theme if theme in self.available_themes else THEMES[0]
+        self._load_keymap()
         self.push_screen(self.chat)
-        self._timer = self.set_interval(1 / LOOKS, self.look, pause=True)
-        self.call_after_refresh(self.begin)
+        self.call_after_refresh(self.start)
 
-    def begin(self) -> None:
-        """Open the history and load the model, once the screen is there."""
-        # A full collection goes through all that was imported, for a tenth of a second.
+    def start(self) -> None:
+        """Open the history and load the model, once the screen is visible."""
+        # Exempt the imported modules from garbage collection: a full one would take 0.1 s.
         gc.freeze()
         self.run_worker(self._open_history, thread=True)
-        self.load(self.desk.model)
+        self.load_model(self.controller.model)
 
     def _open_history(self) -> None:
-        notes = self.desk.open_history()
-        said = self.desk.said_before()
-        self.call_from_thread(self._opened, notes, said)
+        notices = self.controller.conversation.open_history()
+        prompts = self.controller.conversation.past_prompts()
+        self.call_from_thread(self._history_opened, notices, prompts)
 
-    def _opened(self, notes: list[str], said: list[str]) -> None:
-        self.desk.keep()
-        for note in (*self.desk.notes, *notes):
-            self.chat.note(note, "warning")
-        self.chat.prompt.remember(said)
-        self.chat.next()
+    def _history_opened(self, notices: list[str], prompts: list[str]) -> None:
+        self.controller.conversation.start_recording()
+        for notice in (*self.controller.notices, *notices):
+            self.chat.add_notice(notice, "warning")
+        self.chat.prompt.add_past_prompts(prompts)
+        self.chat.send_next()
 
-    def _read_keys(self) -> None:
+    def key_bindings(self) -> dict[str, KeyBinding]:
+        """Return the key bindings that the user can change, by their ids."""
+        return collect_bindings((XlamApp, ChatScreen, PromptInput, Transcript, Approval))
+
+    def _load_keymap(self) -> None:
+        path = self.controller.folders.config / "keys.toml"
         try:
-            self.set_keymap(keymap(self.desk.folders.config / "keys.toml", doings.bindings(self)))
+            self.set_keymap(load_keymap(path, self.key_bindings()))
         except XlamError as error:
-            self.notify(printable(str(error)), severity="error", markup=False, timeout=15)
+            self.notify_error(error)
 
-    async def action_leave(self) -> None:
-        """Leave; what goes on is stopped and written down first."""
-        if self.leaving:
+    async def action_quit(self) -> None:
+        """Quit; a running turn is cancelled and saved first."""
+        if self.quitting:
             return
-        self.leaving = True
-        turn = self.chat.turn
-        self.chat.cancel()
-        for job in (self.loading, *self.downloads):
-            if job is not None:
-                job.cancel()
+        self.quitting = True
+        turn = self.controller.turn
+        self.chat.cancel_turn()
+        self.controller.cancel_loading()
+        self.controller.downloads.cancel_all()
         if turn is not None:
-            self.run_worker(partial(self._farewell, turn), thread=True)
+            self.run_worker(partial(self._exit_after, turn), thread=True)
         else:
             self.exit()
 
-    def _farewell(self, turn: Turn) -> None:
-        turn.wait(FAREWELL)
+    def _exit_after(self, turn: TurnWorker) -> None:
+        turn.wait(EXIT_TIMEOUT_S)
         self.call_from_thread(self.exit)
 
     def on_unmount(self) -> None:
-        """Let go of the model and the history."""
-        self.desk.close()
+        """Close the model and the history."""
+        self.controller.close()
 
     def action_interrupt(self) -> None:
-        """Copy what is marked, else stop what goes on; leave the second time."""
-        if marked := self.screen.get_selected_text() or self.chat.prompt.selected_text:
-            self.copy(marked)
+        """Copy the selected text, or else cancel what runs; quit at the second press."""
+        if selected := self.screen.get_selected_text() or self.chat.prompt.selected_text:
+            self.copy(selected)
             self.screen.clear_selection()
             return
         now = time.monotonic()
-        if now - self._interrupted < TWICE:
-            self.call_later(self.action_leave)
+        if now - self._interrupted < DOUBLE_PRESS_S:
+            self.call_later(self.action_quit)
             return
         self._interrupted = now
-        if self.chat.cancel() or self.cancel_load():
+        if self.chat.cancel_turn() or self.controller.cancel_loading():
             return
         self.chat.prompt.clear()
-        self.notify("Ctrl+C again leaves.", timeout=TWICE)
+        self.notify("Press Ctrl+C again to quit.", timeout=DOUBLE_PRESS_S)
 
-    # The work behind the screen.
+    # Running commands.
 
-    def watch_jobs(self) -> None:
-        """Look regularly at what the jobs have done."""
-        self._timer.resume()
+    @on(ModelNeeded)
+    def choose_model(self) -> None:
+        """Open the models screen, as there is no model."""
+        self.run_command("models")
 
-    def look(self) -> None:
-        """Take in what the jobs have done; rest when there are none."""
-        if not self.is_running:
-            return  # It is being taken down, and the screen is gone in part.
-        self.chat.poll()
-        self._look_at_loading()
-        for download in list(self.downloads):
-            if download.look() and download.done:
-                self.downloads.remove(download)
-                self._downloaded(download)
-        if self.chat.turn is None and self.loading is None and not self.downloads:
-            self._timer.pause()
-        elif time.monotonic() - self._measured > MEASURES:
-            self._measured = time.monotonic()
-            self.run_worker(self._measure, thread=True, exclusive=True, group="vitals")
-
-    def _measure(self) -> None:
-        self.vitals = vitals.measure()
-
-    def load(self, name: str | None) -> None:
-        """Load a model; the conversation stays."""
-        if self.chat.turn is not None:
-            self.notify("The model is busy; Escape stops it.")
-            return
-        self.cancel_load()
-        self.state = "Loading the model"
-        self.loading = Job(lambda: self.desk.load(name))
-        self.watch_jobs()
-        if self.chat.is_mounted:
-            self.chat.tell()
-
-    def cancel_load(self) -> bool:
-        """Stop loading a model; whether one was."""
-        if self.loading is None:
-            return False
-        self.loading.cancel()
-        return True
-
-    def _look_at_loading(self) -> None:
-        job = self.loading
-        if job is None:
-            return
-        ended = job.finished
-        for item in job.take():
-            if isinstance(item, Loading):
-                self.state = f"Loading the model, {100 * item.done:.0f} %"
-            else:
-                self.chat.note(item.text)
-        if ended:
-            self.loading = None
-            self._loaded(job)
-        self.chat.tell()
-
-    def _loaded(self, job: Job[Loading | Note]) -> None:
-        self.state = "" if self.desk.session is not None else "No model"
-        self.desk.keep()
-        self._tell_waiting()
-        missing = isinstance(job.error, ModelMissing) and self.desk.session is None
-        self.chat.welcome(str(job.error) if missing else "")
-        if missing:
-            self.run_command("models")
-        elif job.error is not None:
-            self.chat.note(str(job.error), "error", "(/models chooses another)")
-        self.noticed()
-        self.chat.next()
-
-    def _tell_waiting(self) -> None:
-        """Say which files of tools wait for the user's agreement."""
-        waiting = [one.name for one in self.desk.tools.sources() if one.state == "not agreed"]
-        if waiting and self.desk.session is not None:
-            self.chat.note(f"Not agreed to yet: {', '.join(waiting)}. F3 shows what is in there.")
-
-    def download(self, name: str) -> Download:
-        """Fetch a model in the background."""
-        from .download import Download
-
-        for one in self.downloads:
-            if one.name == name:
-                one.resume()
-                self.watch_jobs()
-                return one
-        download = Download(name, self.desk.store)
-        self.downloads.append(download)
-        self.watch_jobs()
-        return download
-
-    def _downloaded(self, download: Download) -> None:
-        if download.error is not None:
-            self.notify(printable(str(download.error)), severity="error", markup=False, timeout=15)
-        elif not download.cancelled:
-            self.notify(f"{printable(download.name)} is installed.", markup=False)
-            if self.desk.session is None and self.loading is None:
-                self.load(download.name)
-
-    # What screens ask for.
-
-    @property
-    def ready(self) -> bool:
-        """Whether something can be said to the model now."""
-        return self.desk.session is not None and self.loading is None and self.desk.opened
-
-    @property
-    def model_name(self) -> str:
-        """The model that speaks."""
-        engine = self.desk.engine
-        return printable(engine.name) if engine is not None else ""
-
-    @property
-    def where(self) -> str:
-        """Where the model computes."""
-        engine = self.desk.engine
-        return printable(engine.where) if engine is not None else ""
-
-    @property
-    def download_told(self) -> str:
-        """How far the downloads are."""
-        return ", ".join(download.told for download in self.downloads)
-
-    def tool(self, name: str) -> Tool | None:
-        """The tool of that name, if it is offered."""
-        tools = self.desk.session.tools if self.desk.session is not None else ()
-        return next((tool for tool in tools if tool.name == name), None)
-
-    def noticed(self) -> None:
-        """Something has changed that the window's title tells."""
-        if self.desk.copied():
-            self.chat.note("Another window went on with this conversation; this is a copy now.")
-        self.set_window_title(self.desk.title())
-
-    def set_window_title(self, title: str) -> None:
-        """Name the terminal's window."""
-        if self.is_headless or self._driver is None or self.no_color:
-            return
-        told = f"{title} - xlam-local" if title else "xlam-local"
-        self._driver.write(f"\x1b]2;{printable(told)}\x07")
-
-    def copy(self, text: str) -> None:
-        """Copy a text, and say where it went."""
-
-        def done() -> None:
-            told = clipboard.copy(text, through_terminal, self.desk.folders.state)
-            self.call_from_thread(self.notify, printable(told), markup=False)
-
-        def through_terminal(copied: str) -> None:
-            self.call_from_thread(self.copy_to_clipboard, copied)
-
-        self.run_worker(done, thread=True)
+    @on(CommandEntered)
+    def run_entered_command(self, entered: CommandEntered) -> None:
+        """Run a command that was typed after a slash."""
+        self.run_command(entered.name, entered.argument)
 
     def action_command(self, name: str) -> None:
-        """Do what a key stands for; what it has opened, it closes."""
-        if name == self.opened and self.screen is not self.chat:
-            self.put_away()
+        """Run the command of a key, or close the screen that the same key has opened."""
+        if self._asks_about_unsaved():
+            return
+        if name == self._last_command and self.screen is not self.chat:
+            self.close_screens()
         else:
             self.run_command(name)
 
     def run_command(self, name: str, argument: str = "") -> None:
-        """Do what is said after a slash; other screens are put away first."""
-        self.put_away()
-        if self.too_small and name != "quit":
+        """Close other screens, and run a command."""
+        if self._asks_about_unsaved():
             return
-        self.opened = name
+        self.close_screens()
+        if is_too_small(self.size) and name != "quit":
+            return
+        self._last_command = name
         try:
-            doings.DOINGS[name](self, argument)
+            getattr(self, f"command_{name}")(argument)
         except XlamError as error:
-            self.notify(printable(str(error)), severity="error", markup=False, timeout=10)
+            self.notify_error(error)
 
-    @property
-    def too_small(self) -> bool:
-        """Whether the terminal has no room for more than a word about that."""
-        return self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
+    def _asks_about_unsaved(self) -> bool:
+        """Return whether settings are not saved yet, which the user is then asked about."""
+        for screen in self.screen_stack:
+            if isinstance(screen, SettingsScreen) and screen.unsaved():
+                if isinstance(self.screen, SettingsScreen):
+                    self.screen.action_close()
+                return True
+        return False
 
-    def put_away(self) -> None:
-        """Close what stands over the conversation."""
+    def close_screens(self) -> None:
+        """Close the screens over the conversation."""
         while self.screen is not self.chat and len(self.screen_stack) > 2:
             self.pop_screen()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lay nothing out in a terminal without room, where lists of no width break."""
-        if event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]:
-            self.put_away()
+        """Close the other screens if the terminal is too small: their layout would fail."""
+        if is_too_small(event.size):
+            self.close_screens()
 
     def action_command_palette(self) -> None:
-        """Offer all commands."""
-        if not self.too_small:
+        """Open the command palette."""
+        if not is_too_small(self.size):
             super().action_command_palette()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the palette offers."""
-        for one in COMMANDS:
-            if not one.argument:
-                yield SystemCommand(
-                    one.name.capitalize(), one.told, partial(self.run_command, one.name)
-                )
-        for theme in sorted(self.available_themes):
-            told = "Change the colours, and keep them"
-            yield SystemCommand(f"Theme: {theme}", told, partial(self.run_command, "theme", theme))
+        """Yield the commands of the command palette: those without an argument, and the themes."""
+        for command in COMMANDS:
+            if command.key or not command.argument:
+                run = partial(self.run_command, command.name)
+                yield SystemCommand(command.name.capitalize(), command.help, run)
+        for theme in self._themes():
+            run = partial(self.run_command, "theme", theme)
+            yield SystemCommand(f"Theme: {theme}", "Change the color theme and save it", run)
 
-    def change_setting(self, key: str, value: object) -> None:
-        """Change a setting for good."""
-        if key == "theme" and value is not None:
-            doings.theme(self, str(value))
+    def _themes(self) -> list[str]:
+        """Return the themes that can be saved and that this version of Textual has."""
+        return [theme for theme in THEMES if theme in self.available_themes]
+
+    # Commands for conversations.
+
+    def command_new(self, _argument: str) -> None:
+        """Start a new conversation."""
+        if not self.chat.is_busy():
+            self.controller.conversation.start_new()
+            self._conversation_changed()
+
+    def command_history(self, argument: str) -> None:
+        """Open the history screen, with words to search for."""
+        # Importing the history loads SQLite, which the start of the app does not need.
+        from .screens.history import HistoryScreen
+
+        conversation = self.controller.conversation
+        if conversation.history is None and not conversation.history_opened:
+            raise HistoryError("The history is being opened. Try again in a moment.")
+        if conversation.history is None:
+            raise HistoryError("There is no history: conversations are not saved.")
+        screen = HistoryScreen(
+            conversation.history,
+            conversation.export_saved,
+            self.controller.find_tool,
+            conversation.id,
+            argument,
+        )
+        screen.why_not_open = self.controller.why_busy
+        self.push_screen(screen, self._open_conversation)
+
+    command_search = command_history
+
+    def _open_conversation(self, conversation_id: int | None) -> None:
+        if conversation_id is not None:
+            self.controller.conversation.resume(conversation_id)
+            self._conversation_changed()
+
+    def _conversation_changed(self) -> None:
+        self.chat.show_conversation()
+        self.refresh_title()
+
+    def command_retry(self, _argument: str) -> None:
+        """Send the last message again."""
+        self.chat.retry()
+
+    def command_edit(self, _argument: str) -> None:
+        """Edit the last message."""
+        self.chat.edit_last()
+
+    def command_choice(self, argument: str) -> None:
+        """Set the tool choice of the next message, or let the user choose it."""
+        tools = [tool.name for tool in self.controller.tools.current()]
+        if argument:
+            self.chat.set_tool_choice(argument, tools)
+            return
+        current = self.chat.tool_choice
+        screen = ToolChoiceScreen(tools, current if current in tools else "auto")
+        self.push_screen(screen, lambda choice: self.chat.set_tool_choice(choice or current, tools))
+
+    def command_branch(self, _argument: str) -> None:
+        """Continue in a copy of the conversation."""
+        self.chat.branch()
+
+    def command_copy(self, _argument: str) -> None:
+        """Copy the last answer."""
+        answer = self.chat.last_answer()
+        if answer is None:
+            raise UsageError("There is no answer to copy.")
+        self.copy(answer)
+
+    def command_rate(self, argument: str) -> None:
+        """Rate the last answer."""
+        if argument not in RATINGS:
+            raise UsageError("A rating is missing: /rate up, /rate down or /rate none")
+        self.controller.conversation.rate_last_answer(RATINGS[argument])
+        self.chat.add_notice(f"The rating of the last answer is: {argument}.")
+
+    def command_rename(self, argument: str) -> None:
+        """Rename the conversation."""
+        if not argument:
+            raise UsageError("A title is missing: /rename TITLE")
+        self.controller.conversation.rename(argument)
+        self.refresh_title()
+
+    def command_export(self, argument: str) -> None:
+        """Export the conversation to a file."""
+        path = self.controller.conversation.export(argument)
+        self.chat.add_notice(f"Exported to {path}.")
+
+    def command_import(self, argument: str) -> None:
+        """Import a conversation from a file."""
+        if not argument:
+            raise UsageError("A file is missing: /import FILE")
+        if not self.chat.is_busy():
+            self.controller.conversation.import_file(Path(argument).expanduser())
+            self._conversation_changed()
+
+    # Commands for models, tools and the app.
+
+    def command_models(self, _argument: str) -> None:
+        """Open the models screen."""
+        # Importing the models takes 50 ms, which the start of the app does not need.
+        from .screens.models import ModelsScreen
+        from .state.model_catalog import ModelCatalog
+
+        controller = self.controller
+        context_size = controller.settings.context
+        catalog = ModelCatalog(controller.store, controller.detect_machine, context_size)
+        self.push_screen(ModelsScreen(catalog, controller.downloads), self._use_model)
+
+    def _use_model(self, name: str | None) -> None:
+        self.chat.update_status()  # Downloads may have been started, paused or cancelled.
+        if name is not None:
+            self.load_model(name)
+
+    def command_model(self, argument: str) -> None:
+        """Switch to another model, or open the models screen."""
+        if argument:
+            self.load_model(argument)
         else:
-            self.desk.settle(key, value)
+            self.command_models("")
 
-    def toggle_panel(self) -> None:
-        """Show or hide the panel of numbers."""
-        panel = self.chat.query_one(Panel)
-        panel.display = not panel.display
-        self.run_worker(self._measure, thread=True, exclusive=True, group="vitals")
-        self.chat.tell()
+    def command_tools(self, _argument: str) -> None:
+        """Open the tools screen."""
+        from .screens.tools import ToolsScreen
+
+        controller = self.controller
+        self.push_screen(
+            ToolsScreen(
+                controller.tools,
+                controller.refresh_tools,
+                controller.tool_costs,
+                controller.tool_policy,
+            )
+        )
+
+    def command_settings(self, _argument: str) -> None:
+        """Open the settings screen."""
+        controller = self.controller
+        choices = controller.setting_choices()
+        self.push_screen(SettingsScreen(controller.settings, self.save_setting, choices))
+
+    def save_setting(self, key: str, value: SettingValue | None) -> Config:
+        """Save a setting, and return all; a theme applies immediately."""
+        if key == "theme" and value is not None:
+            self.command_theme(str(value))
+        else:
+            self.controller.save_setting(key, value)
+        return self.controller.settings
+
+    def command_theme(self, argument: str) -> None:
+        """Change the color theme and save it."""
+        if argument not in self._themes():
+            themes = ", ".join(self._themes())
+            raise UsageError(f"There is no theme {argument!r}. Use one of: {themes}.")
+        self.theme = argument
+        self.controller.save_setting("theme", argument)
+
+    def command_stats(self, _argument: str) -> None:
+        """Show or hide the statistics panel."""
+        self.measure_system()
+        self.chat.toggle_stats()
+
+    def command_help(self, _argument: str) -> None:
+        """Open the help screen."""
+        self.push_screen(HelpScreen(self.key_bindings()))
+
+    def command_quit(self, _argument: str) -> None:
+        """Quit."""
+        self.call_later(self.action_quit)

@@ -1,4 +1,4 @@
-"""Copies text to where the user can paste it from, and says where that is."""
+"""Copy text to the user's clipboard: by a program, through the terminal, or to a file."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-OSC_LIMIT = 74_000
-"""Bytes that terminals take through an escape sequence; longer ones many drop without a word."""
-PATIENCE = 2.0
-DEAF = ("linux", "dumb", "")
-"""Terminals that know no escape sequence for the clipboard."""
+from .. import atomic_file
+
+MAX_OSC52_BYTES = 74_000
+"""Many terminals silently drop longer OSC 52 escape sequences."""
+COMMAND_TIMEOUT_S = 2.0
+TERMINALS_WITHOUT_OSC52 = ("linux", "dumb", "")
 
 
 def copy(
     text: str,
-    through_terminal: Callable[[str], None],
+    copy_through_terminal: Callable[[str], None],
     folder: Path,
     environment: Mapping[str, str] = os.environ,
 ) -> str:
-    """Copy by a native tool, else through the terminal, else into a file; a sentence says how."""
-    for command in tools(environment):
-        if _given(command, text):
+    """Copy a text and return a sentence that says how.
+
+    The first way that works is used: a clipboard program, the terminal, a file in `folder`.
+    """
+    for command in clipboard_commands(environment):
+        if _pipe_to(command, text):
             return f"Copied with {command[0]}."
     size = len(text.encode("utf-8", "replace"))
-    if environment.get("TERM", "") not in DEAF and size <= OSC_LIMIT:
-        through_terminal(text)
-        return "Copied through the terminal (OSC 52); where it does not take that, see /help."
+    if environment.get("TERM", "") not in TERMINALS_WITHOUT_OSC52 and size <= MAX_OSC52_BYTES:
+        copy_through_terminal(text)
+        return "Copied through the terminal (OSC 52). If pasting does not work, see /help."
     path = folder / "copied.txt"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="replace")
+        atomic_file.write_bytes(path, text.encode("utf-8", "replace"))
     except OSError as error:
-        return f"Not copied: {path} cannot be written ({error.strerror})."
-    return f"There is no clipboard here; the text is in {path}."
+        return f"Not copied: cannot write {path} ({error.strerror})."
+    return f"No clipboard is available. The text was saved to {path}."
 
 
-def tools(environment: Mapping[str, str]) -> Iterator[list[str]]:
-    """The programs of this system that fill the clipboard of the screen the user sits at."""
+def clipboard_commands(environment: Mapping[str, str]) -> Iterator[list[str]]:
+    """Yield the commands that can set the clipboard of the user's own screen."""
     remote = "SSH_CONNECTION" in environment or "SSH_TTY" in environment
     if sys.platform == "darwin" and not remote:
         yield ["pbcopy"]
@@ -57,18 +60,19 @@ def tools(environment: Mapping[str, str]) -> Iterator[list[str]]:
         yield ["tmux", "load-buffer", "-w", "-"]
 
 
-def _given(command: list[str], text: str) -> bool:
+def _pipe_to(command: list[str], text: str) -> bool:
+    """Write the text to a command's standard input; return whether the command succeeded."""
     if shutil.which(command[0]) is None:
         return False
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             input=text.encode("utf-8", "replace"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
+            timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return False
-    return done.returncode == 0
+    return process.returncode == 0

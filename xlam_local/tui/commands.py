@@ -1,4 +1,4 @@
-"""What can be said to the app itself, after a slash or in the palette."""
+"""The app's commands: typed after a slash, chosen in the command palette, or bound to a key."""
 
 from __future__ import annotations
 
@@ -7,35 +7,45 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something that the app does on demand."""
+    """A command; the app runs it with its method `command_<name>`."""
 
     name: str
-    told: str
-    """What it does, for the help and the palette."""
+    help: str
     argument: str = ""
-    """What may follow it."""
+    """The name of its argument; empty if it takes none."""
     key: str = ""
-    """The key that does the same, where there is one."""
+    """The key that runs it; empty if there is none."""
+    label: str = ""
+    """The name of the key in the last line of the screen; empty if the key is not shown there."""
+
+    @property
+    def usage(self) -> str:
+        """The command as the user types it."""
+        return f"/{self.name} {self.argument}".rstrip()
 
 
 COMMANDS = (
-    Command("new", "Begin a new conversation", key="ctrl+n"),
-    Command("history", "Find, open, rename, delete conversations", key="ctrl+r"),
+    Command("new", "Start a new conversation", key="ctrl+n", label="New"),
+    Command(
+        "history", "Search, open, rename or delete conversations", key="ctrl+r", label="History"
+    ),
     Command("search", "Search all conversations", "WORDS"),
-    Command("models", "Choose, fetch and compare models", key="f2"),
-    Command("model", "Go on with another model", "NAME"),
-    Command("tools", "See and switch the tools", key="f3"),
-    Command("settings", "Change the settings", key="f4"),
-    Command("numbers", "Show or hide the panel of numbers", key="f5"),
-    Command("retry", "Say the last thing again", key="ctrl+g"),
-    Command("edit", "Change the last thing you said, and send it again", key="ctrl+e"),
-    Command("branch", "Go on in a copy of this conversation"),
+    Command("models", "Choose, download and compare models", key="f2", label="Models"),
+    Command("model", "Switch to another model", "NAME"),
+    Command("tools", "Review, enable and trust tools", key="f3", label="Tools"),
+    Command("settings", "Change settings", key="f4", label="Settings"),
+    Command("stats", "Show or hide the statistics panel", key="f5", label="Statistics"),
+    Command("choice", "Choose whether the next message calls a tool", "CHOICE", key="ctrl+t"),
+    Command("retry", "Send your last message again", key="ctrl+g"),
+    Command("edit", "Edit your last message and send it again", key="ctrl+e"),
+    Command("branch", "Continue in a copy of this conversation"),
     Command("copy", "Copy the last answer", key="ctrl+y"),
-    Command("rename", "Give this conversation a title", "TITLE"),
-    Command("export", "Write this conversation to a file (.md, .json, .jsonl)", "FILE"),
-    Command("import", "Take a conversation from a file (.json, .jsonl)", "FILE"),
-    Command("theme", "Change the colours", "NAME"),
-    Command("help", "Show the keys and the commands", key="f1"),
-    Command("quit", "Leave", key="ctrl+q"),
+    Command("rate", "Rate the last answer: up, down or none", "RATING"),
+    Command("rename", "Rename this conversation", "TITLE"),
+    Command("export", "Export this conversation to a .md, .json or .jsonl file", "FILE"),
+    Command("import", "Import a conversation from a .json or .jsonl file", "FILE"),
+    Command("theme", "Change the color theme", "NAME"),
+    Command("help", "Show keys and commands", key="f1", label="Help"),
+    Command("quit", "Quit", key="ctrl+q"),
 )
-BY_NAME = {command.name: command for command in COMMANDS}
+COMMANDS_BY_NAME = {command.name: command for command in COMMANDS}

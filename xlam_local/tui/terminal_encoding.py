@@ -1,4 +1,4 @@
-"""Terminals that do not know UTF-8: what they are shown, and what is typed in them."""
+"""Support terminals without UTF-8: ASCII output, and input that is not valid UTF-8."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from functools import partial
 from io import TextIOWrapper
 
 from rich.cells import cell_len
+from textual.drivers import linux_driver
 
-DRAWN = {
+ASCII_SUBSTITUTES = {
     "|": "│┃▎▏▕▌▐▍▋▊▉┆┊║",
     "-": "─━▔╌┄═\N{EN DASH}\N{EM DASH}·",
     "_": "▁▂▃",
@@ -31,50 +32,51 @@ DRAWN = {
     '"': "“”„",
     "'": "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}",
 }
-"""What lines, marks and bars are drawn with instead."""
-LIKE = {letter: plain for plain, letters in DRAWN.items() for letter in letters}
-COERCED = "C.UTF-8"
-"""What Python puts in the place of the locale C before it starts."""
+"""The ASCII characters that replace box drawing characters, marks and quotes."""
+ASCII_FOR = {letter: plain for plain, letters in ASCII_SUBSTITUTES.items() for letter in letters}
+COERCED_LOCALE = "C.UTF-8"
+"""Python sets LC_CTYPE to this locale if the user's locale is C (PEP 538)."""
+FALLBACK_HANDLER = "xlam-local-ascii"
+"""The name of `ascii_fallback` among Python's encoding error handlers."""
 
 
-def charset(environment: Mapping[str, str]) -> str:
-    """What the user's locale says that the terminal shows, where that is not UTF-8."""
-    kind, other = environment.get("LC_CTYPE", ""), environment.get("LANG", "")
-    if kind == COERCED and other:
-        kind = ""
-    told = environment.get("LC_ALL") or kind or other
-    return "" if "utf8" in told.casefold().replace("-", "") else told
+def non_utf8_locale(environment: Mapping[str, str]) -> str:
+    """Return the user's locale for characters if it is not UTF-8, else an empty text."""
+    ctype, lang = environment.get("LC_CTYPE", ""), environment.get("LANG", "")
+    if ctype == COERCED_LOCALE and lang:
+        ctype = ""
+    locale = environment.get("LC_ALL") or ctype or lang
+    return "" if "utf8" in locale.casefold().replace("-", "") else locale
 
 
-def drawn(error: UnicodeError) -> tuple[str, int]:
-    """ASCII as wide as what cannot be written."""
+def ascii_fallback(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that cannot be encoded by ASCII of the same width."""
     assert isinstance(error, UnicodeEncodeError)
     letters = error.object[error.start : error.end]
-    return "".join(map(_like, letters)), error.end
+    return "".join(map(_ascii_for, letters)), error.end
 
 
-def _like(letter: str) -> str:
+def _ascii_for(letter: str) -> str:
     base = unicodedata.normalize("NFKD", letter)[:1]
     width = cell_len(letter)
-    return LIKE.get(letter) or (base if base.isascii() and width == 1 else "?" * width)
+    return ASCII_FOR.get(letter) or (base if base.isascii() and width == 1 else "?" * width)
 
 
-def settle(environment: Mapping[str, str] = os.environ) -> str:
-    """Be ready for a terminal without UTF-8; a sentence for the user where this is one."""
-    from textual.drivers import linux_driver
-
-    # Textual reads keys strictly, and a byte that is no UTF-8 would end the app.
-    linux_driver.getincrementaldecoder = _lenient  # type: ignore[assignment, attr-defined]
-    if not (told := charset(environment)) or not isinstance(sys.__stderr__, TextIOWrapper):
+def configure_terminal(environment: Mapping[str, str] = os.environ) -> str:
+    """Prepare input and output for the terminal's encoding; return a notice if it is not UTF-8."""
+    # Textual decodes keys strictly, and a byte that is not UTF-8 would end the app.
+    linux_driver.getincrementaldecoder = _replacing_decoder  # type: ignore[assignment, attr-defined]
+    locale = non_utf8_locale(environment)
+    if not locale or not isinstance(sys.__stderr__, TextIOWrapper):
         return ""
-    codecs.register_error("drawn", drawn)
-    # This is where Textual writes.
-    sys.__stderr__.reconfigure(encoding="ascii", errors="drawn")
+    codecs.register_error(FALLBACK_HANDLER, ascii_fallback)
+    # Textual writes to this stream.
+    sys.__stderr__.reconfigure(encoding="ascii", errors=FALLBACK_HANDLER)
     return (
-        f"The locale ({told}) has no UTF-8, so all but ASCII is shown by what is like it; "
-        "where the terminal shows UTF-8, LC_ALL=C.UTF-8 tells so."
+        f"Locale {locale} is not UTF-8; using ASCII fallbacks. "
+        "Set LC_ALL=C.UTF-8 if your terminal supports UTF-8."
     )
 
 
-def _lenient(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+def _replacing_decoder(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
     return partial(codecs.getincrementaldecoder(encoding), "replace")

@@ -1,4 +1,7 @@
-"""Arithmetic on text, exact where numbers are rational, and with nothing else in reach."""
+"""Evaluate arithmetic expressions, exactly as long as the numbers are rational.
+
+Only the functions and operators in the tables below can be used; no Python is executed.
+"""
 
 from __future__ import annotations
 
@@ -9,65 +12,70 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 
-from ..errors import ToolError
+from ...errors import ToolError
 
 Number = Fraction | float
 
-MOST_DIGITS = 1_000
-"""The most digits of a number on the way; more would only cost time and memory."""
-MOST_TEXT = 1_000
+MAX_DIGITS = 1_000
+"""The longest number, also as an intermediate result; it limits time and memory."""
+MAX_EXPRESSION_CHARS = 1_000
 
 
 def calculate(expression: str) -> str:
-    """The value of an arithmetic expression.
+    """Return the value of an arithmetic expression.
 
     Raises:
-        ToolError: says what in the expression cannot be computed.
+        ToolError: the expression cannot be computed; the message says why.
     """
-    if len(expression) > MOST_TEXT:
-        raise ToolError(f"The expression has more than {MOST_TEXT} characters.")
+    if len(expression) > MAX_EXPRESSION_CHARS:
+        raise ToolError(f"The expression has more than {MAX_EXPRESSION_CHARS} characters.")
     try:
-        text = expression.strip().translate(SIGNS)
-        return _written(_value(ast.parse(text, mode="eval").body, text))
+        text = expression.strip().translate(OPERATOR_SIGNS)
+        return _format(_evaluate(ast.parse(text, mode="eval").body, text))
     except SyntaxError as error:
         raise ToolError(f"{expression!r} is not an arithmetic expression.") from error
     except ZeroDivisionError as error:
         raise ToolError("Division by zero.") from error
     except (OverflowError, RecursionError, MemoryError) as error:
-        raise ToolError("The result is too large, or too small.") from error
+        raise ToolError("The result is too large or too small.") from error
     except (ValueError, TypeError) as error:
         raise ToolError(f"{expression!r} has no value: {error}.") from error
 
 
-def _value(node: ast.expr, text: str) -> Number:
+def _evaluate(node: ast.expr, text: str) -> Number:
     match node:
         case ast.Constant(value=int() as literal) if not isinstance(literal, bool):
-            return _bounded(Fraction(literal))
+            return _check_size(Fraction(literal))
         case ast.Constant(value=float()):
-            return _literal(ast.get_source_segment(text, node) or "")
+            return _parse_decimal(ast.get_source_segment(text, node) or "")
         case ast.Name(id=name) if name in CONSTANTS:
             return CONSTANTS[name]
         case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
-            return UNARY[type(op)](_value(operand, text))
+            return UNARY[type(op)](_evaluate(operand, text))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
-            return _bounded(BINARY[type(op)](_value(left, text), _value(right, text)))
+            return _check_size(BINARY[type(op)](_evaluate(left, text), _evaluate(right, text)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
-            return _bounded(FUNCTIONS[name](*(_value(one, text) for one in args)))
-    raise ToolError(f"{ast.unparse(node)!r} is not something to compute with.")
+            return _check_size(FUNCTIONS[name](*(_evaluate(argument, text) for argument in args)))
+    raise ToolError(f"{ast.unparse(node)!r} is not supported in an arithmetic expression.")
 
 
-def _literal(written: str) -> Fraction:
-    """A number as it is written; a float would have lost digits."""
-    number = Decimal(written.replace("_", ""))
-    if abs(number.adjusted()) > MOST_DIGITS:
+def _parse_decimal(text: str) -> Fraction:
+    """Return the exact value of a decimal literal, which a float cannot represent."""
+    number = Decimal(text.replace("_", ""))
+    if abs(number.adjusted()) > MAX_DIGITS:
         raise OverflowError
     return Fraction(number)
 
 
-def _bounded(value: Number) -> Number:
+def _check_size(value: Number) -> Number:
+    """Return the value if it is finite and not too long.
+
+    Raises:
+        OverflowError: it is not.
+    """
     if isinstance(value, Fraction):
         bits = max(value.numerator.bit_length(), value.denominator.bit_length())
-        if bits > MOST_DIGITS * math.log2(10):
+        if bits > MAX_DIGITS * math.log2(10):
             raise OverflowError
     elif not math.isfinite(value):
         raise OverflowError
@@ -75,15 +83,17 @@ def _bounded(value: Number) -> Number:
 
 
 def _power(base: Number, exponent: Number) -> Number:
+    """Return a power; the size of an exact one is checked before it is computed."""
     if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator == 1:
         bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-        if bits * abs(exponent) > MOST_DIGITS * math.log2(10):
+        if bits * abs(exponent) > MAX_DIGITS * math.log2(10):
             raise OverflowError
         return Fraction(base**exponent.numerator)
     return math.pow(base, exponent)
 
 
 def _root(value: Number) -> Number:
+    """Return the square root, exactly if it is rational."""
     if isinstance(value, Fraction) and value >= 0:
         top, bottom = math.isqrt(value.numerator), math.isqrt(value.denominator)
         if Fraction(top * top, bottom * bottom) == value:
@@ -91,8 +101,8 @@ def _root(value: Number) -> Number:
     return math.sqrt(value)
 
 
-def _rounded(value: Number, digits: Number = Fraction(0)) -> Number:
-    if not -MOST_DIGITS <= digits <= MOST_DIGITS:
+def _round(value: Number, digits: Number = Fraction(0)) -> Number:
+    if not -MAX_DIGITS <= digits <= MAX_DIGITS:
         raise OverflowError
     return round(Fraction(value), int(digits))
 
@@ -109,7 +119,7 @@ FUNCTIONS: Mapping[str, Callable[..., Number]] = {
     "log2": math.log2,
     "max": max,
     "min": min,
-    "round": _rounded,
+    "round": _round,
     "sin": math.sin,
     "sqrt": _root,
     "tan": math.tan,
@@ -127,18 +137,18 @@ BINARY: Mapping[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Mod: operator.mod,
     ast.Pow: _power,
 }
-SIGNS = str.maketrans(
+OPERATOR_SIGNS = str.maketrans(
     {"\N{MULTIPLICATION SIGN}": "*", "\N{DIVISION SIGN}": "/", "\N{MINUS SIGN}": "-", "^": "**"}
 )
 
 
-def _written(value: Number) -> str:
-    """Whole numbers and finite decimals exactly, all else to 15 digits."""
+def _format(value: Number) -> str:
+    """Return integers and finite decimals exactly, everything else with 15 digits."""
     if isinstance(value, float):
         return f"{value:.15g}"
     if value.denominator == 1:
         return str(value.numerator)
-    digits = _decimals(value.denominator)
+    digits = _decimal_places(value.denominator)
     if digits is None:
         if not float(value):
             raise OverflowError
@@ -148,8 +158,8 @@ def _written(value: Number) -> str:
     return f"{'-' if value < 0 else ''}{whole}.{rest:0{digits}d}"
 
 
-def _decimals(denominator: int) -> int | None:
-    """How many decimals a fraction with this denominator has; None if they never end."""
+def _decimal_places(denominator: int) -> int | None:
+    """Return the number of decimals of a reduced fraction, or None if it is infinite."""
     twos = fives = 0
     while denominator % 2 == 0:
         denominator, twos = denominator // 2, twos + 1

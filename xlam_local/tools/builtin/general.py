@@ -1,4 +1,4 @@
-"""The built-in tools, and those of them that answer questions about time and numbers."""
+"""The built-in tools for time, dates, units and arithmetic."""
 
 from __future__ import annotations
 
@@ -7,53 +7,15 @@ import difflib
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field
 
-from ..errors import ToolError
-from ..types import Effect, Tool
+from ...errors import ToolError
+from ...types import Effect, Tool
+from ..python.decorator import tool
 from . import calculator, units
-from .builtin_files import file_tools
-from .builtin_notes import note_tools
-from .builtin_programs import program_tools
-from .builtin_web import fetch_page
-from .functions import tool
-from .paths import Folder
-from .types import BUILT_IN, Places
-
-OFF = frozenset(
-    {
-        *("edit_file", "run_command", "fetch_page"),
-        *("read_clipboard", "write_clipboard", "add_note", "read_notes"),
-    }
-)
-"""What is off until its user switches it on: a small model gets lost among many tools."""
-
-
-def builtin(folder: Path) -> tuple[Tool, ...]:
-    """The built-in tools that are on; those for files see only what is under `folder`."""
-    made = (*_questions(), *file_tools(Folder.at(folder)))
-    return tuple(one for one in made if one.name not in OFF)
-
-
-def everything(places: Places) -> tuple[Tool, ...]:
-    """All built-in tools, those that are off as well."""
-    made = (
-        *_questions(),
-        *file_tools(Folder.at(places.folder, places.closed)),
-        *program_tools(places),
-        fetch_page,
-        *note_tools(places.data / "notes.jsonl"),
-    )
-    return tuple(replace(one, source=BUILT_IN) for one in made)
-
-
-def _questions() -> tuple[Tool, ...]:
-    made = (current_time, days_between, shift_date, calculate, convert_units)
-    return tuple(replace(one, pure=True) for one in made)
 
 
 @tool(Effect.READ)
@@ -63,7 +25,7 @@ def current_time(place: Annotated[str, Field(max_length=60)] = "here") -> str:
     Args:
         place: A city like London, or a time zone like Europe/London.
     """
-    now = datetime.now().astimezone() if place == "here" else datetime.now(_zone(place))
+    now = datetime.now().astimezone() if place == "here" else datetime.now(_time_zone(place))
     return f"{now:%A, %Y-%m-%d %H:%M:%S} {now.tzname()} ({place})"
 
 
@@ -91,12 +53,12 @@ def shift_date(start: date, days: int = 0, months: int = 0, years: int = 0) -> s
     month = start.year * 12 + start.month - 1 + months + 12 * years
     try:
         first = date(month // 12, month % 12 + 1, 1)
-        # The 31st of a month that has none is its last day.
-        last = calendar.monthrange(first.year, first.month)[1]
-        found = first.replace(day=min(start.day, last)) + timedelta(days)
+        # A month without a 31st is shortened to its last day.
+        last_day = calendar.monthrange(first.year, first.month)[1]
+        shifted = first.replace(day=min(start.day, last_day)) + timedelta(days)
     except (ValueError, OverflowError) as error:
-        raise ToolError("That date is out of the calendar's range.") from error
-    return f"{found:%A, %Y-%m-%d}"
+        raise ToolError("That date is outside the calendar's range.") from error
+    return f"{shifted:%A, %Y-%m-%d}"
 
 
 @tool(Effect.READ)
@@ -106,7 +68,7 @@ def convert_units(value: float, from_unit: units.Unit, to_unit: units.Unit) -> s
     Args:
         value: The amount to convert.
         from_unit: The unit it is in.
-        to_unit: The unit it shall be in.
+        to_unit: The unit to convert to.
     """
     converted = units.convert(Fraction(str(value)), from_unit, to_unit)
     return f"{value:g} {from_unit} = {float(converted):.6g} {to_unit}"
@@ -122,18 +84,25 @@ def calculate(expression: str) -> str:
     return calculator.calculate(expression)
 
 
-def _zone(name: str) -> ZoneInfo:
+def _time_zone(name: str) -> ZoneInfo:
+    """Return the time zone of a name such as Europe/London, London or "London, UK"."""
     zones = available_timezones()
     if name in zones:
         return ZoneInfo(name)
     city = _city(name.partition(",")[0].strip().replace(" ", "_"))
-    named = [zone for zone in sorted(zones) if _city(zone) == city]
-    if len(named) == 1:
-        return ZoneInfo(named[0])
-    near = named or difflib.get_close_matches(name, zones, n=3, cutoff=0.5)
-    hint = f" Do you mean {', '.join(near)}?" if near else ""
+    matches = [zone for zone in sorted(zones) if _city(zone) == city]
+    if len(matches) == 1:
+        return ZoneInfo(matches[0])
+    similar = matches or difflib.get_close_matches(name, zones, n=3, cutoff=0.5)
+    hint = f" Did you mean {', '.join(similar)}?" if similar else ""
     raise ToolError(f"There is no time zone {name!r}.{hint}")
 
 
 def _city(zone: str) -> str:
     return zone.rpartition("/")[2].lower()
+
+
+def general_tools() -> tuple[Tool, ...]:
+    """Return the tools of this module. Their results depend on the arguments and the time only."""
+    tools = (current_time, days_between, shift_date, calculate, convert_units)
+    return tuple(replace(tool, deterministic=True) for tool in tools)

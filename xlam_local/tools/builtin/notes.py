@@ -1,4 +1,4 @@
-"""The built-in tools for notes, which stay from one conversation to the next."""
+"""The built-in tools for notes, which later conversations can read."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..errors import ToolError
-from ..types import Effect, Tool
-from .functions import tool
+from ... import atomic_file, user_file
+from ...errors import ToolError, UsageError
+from ...types import Effect, Tool
+from ..python.decorator import tool
 
-MOST_TEXT = 2_000
-MOST_BYTES = 1 << 20
-"""The most that all notes may hold."""
+MAX_NOTE_CHARS = 2_000
+MAX_NOTES_BYTES = 1 << 20
+"""The size of the file above which no note is added."""
 
 
 def note_tools(path: Path) -> tuple[Tool, ...]:
-    """The tools for the notes in the file at `path`."""
+    """Return the tools for the notes in the file at `path`, one JSON object per line."""
 
     @tool(Effect.WRITE, preview=lambda text: f"+ {text}")
-    def add_note(text: Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]) -> str:
+    def add_note(text: Annotated[str, Field(min_length=1, max_length=MAX_NOTE_CHARS)]) -> str:
         """Keep a note for later conversations.
 
         Args:
             text: What to remember.
         """
-        if path.exists() and path.stat().st_size > MOST_BYTES:
-            raise ToolError(f"There is no room for more notes; {path} holds them.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"on": date.today().isoformat(), "text": text}) + "\n")
+        try:
+            with atomic_file.exclusive(path) as replace:
+                notes = _read(path)
+                if len(notes) > MAX_NOTES_BYTES:
+                    raise ToolError(f"The notes file is full; shorten {path}.")
+                # A damaged last line, without its end, stays a line of its own.
+                end = "\n" if notes and not notes.endswith("\n") else ""
+                note = json.dumps({"on": date.today().isoformat(), "text": text})
+                replace(f"{notes}{end}{note}\n")
+        except OSError as error:
+            raise ToolError(f"{path} cannot be written: {error.strerror}.") from error
         return "Noted."
 
     @tool(Effect.READ)
@@ -44,24 +51,29 @@ def note_tools(path: Path) -> tuple[Tool, ...]:
             words: Only notes that have one of these words; all notes when empty.
         """
         wanted = words.lower().split()
-        found = [
-            f"{on}: {text}"
-            for on, text in _notes(path)
+        lines = [
+            f"{day}: {text}"
+            for day, text in _notes(path)
             if not wanted or any(word in text.lower() for word in wanted)
         ]
-        return "\n".join(found) or "There is no such note."
+        return "\n".join(lines) or "No notes found."
 
     return add_note, read_notes
 
 
-def _notes(path: Path) -> Iterator[tuple[str, str]]:
+def _read(path: Path) -> str:
+    """Return the text of the file; an empty one if there is no file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToolError(f"{path} cannot be read: {error}.") from error
-    for line in lines:
+        return user_file.read_text(path)
+    except user_file.FileMissing:
+        return ""
+    except UsageError as error:
+        raise ToolError(str(error)) from error
+
+
+def _notes(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the day and the text of each note; a damaged line as the text of a note."""
+    for line in filter(None, _read(path).split("\n")):
         try:
             note = json.loads(line)
             yield str(note["on"]), str(note["text"])

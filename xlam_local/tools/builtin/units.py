@@ -1,4 +1,4 @@
-"""Conversion between units, exact to the definition of each unit."""
+"""Convert between units, exactly by the definition of each unit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from ..errors import ToolError
+from ...errors import ToolError
 
 Unit = Literal[
     "millimeter",
@@ -34,33 +34,33 @@ Unit = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """What a unit measures, and how one of it relates to that quantity's base unit."""
+class UnitDefinition:
+    """The quantity that a unit measures, and its value in that quantity's base unit."""
 
     quantity: str
     factor: Fraction
     offset: Fraction = Fraction(0)
-    """Added after the factor, for scales with a zero of their own."""
+    """Added after the factor, for temperature scales whose zero is not absolute zero."""
 
 
-def _length(metres: str) -> Measure:
-    return Measure("length", Fraction(metres))
+def _length(meters: str) -> UnitDefinition:
+    return UnitDefinition("length", Fraction(meters))
 
 
-def _mass(kilograms: str) -> Measure:
-    return Measure("mass", Fraction(kilograms))
+def _mass(kilograms: str) -> UnitDefinition:
+    return UnitDefinition("mass", Fraction(kilograms))
 
 
-def _volume(litres: str) -> Measure:
-    return Measure("volume", Fraction(litres))
+def _volume(liters: str) -> UnitDefinition:
+    return UnitDefinition("volume", Fraction(liters))
 
 
-def _speed(metres_a_second: str) -> Measure:
-    return Measure("speed", Fraction(metres_a_second))
+def _speed(meters_per_second: str) -> UnitDefinition:
+    return UnitDefinition("speed", Fraction(meters_per_second))
 
 
 # The international yard and pound of 1959, the US gallon, and kelvin since 2019.
-MEASURES: Mapping[Unit, Measure] = {
+UNITS: Mapping[Unit, UnitDefinition] = {
     "millimeter": _length("0.001"),
     "centimeter": _length("0.01"),
     "meter": _length("1"),
@@ -78,19 +78,23 @@ MEASURES: Mapping[Unit, Measure] = {
     "gallon": _volume("3.785411784"),
     "kilometer_per_hour": _speed("5/18"),
     "mile_per_hour": _speed("0.44704"),
-    "celsius": Measure("temperature", Fraction(1), Fraction("273.15")),
-    "fahrenheit": Measure("temperature", Fraction(5, 9), Fraction("459.67") * Fraction(5, 9)),
-    "kelvin": Measure("temperature", Fraction(1)),
+    "celsius": UnitDefinition("temperature", Fraction(1), Fraction("273.15")),
+    "fahrenheit": UnitDefinition(
+        "temperature", Fraction(5, 9), Fraction("459.67") * Fraction(5, 9)
+    ),
+    "kelvin": UnitDefinition("temperature", Fraction(1)),
 }
 
 
 def convert(value: Fraction, source: Unit, target: Unit) -> Fraction:
-    """`value` of the unit `source` as an amount of the unit `target`.
+    """Convert a value from the unit `source` to the unit `target`.
 
     Raises:
-        ToolError: the two do not measure the same.
+        ToolError: the units measure different quantities.
     """
-    one, other = MEASURES[source], MEASURES[target]
-    if one.quantity != other.quantity:
-        raise ToolError(f"A {source} is a {one.quantity}, a {target} is a {other.quantity}.")
-    return (value * one.factor + one.offset - other.offset) / other.factor
+    old, new = UNITS[source], UNITS[target]
+    if old.quantity != new.quantity:
+        raise ToolError(
+            f"{source} is a unit of {old.quantity}, but {target} is a unit of {new.quantity}."
+        )
+    return (value * old.factor + old.offset - new.offset) / new.factor

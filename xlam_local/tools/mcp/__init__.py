@@ -1,7 +1,10 @@
-"""Tools of MCP servers: other programs, started when they are wanted."""
+"""Tools of MCP servers, which are started when they are needed.
+
+https://modelcontextprotocol.io describes the protocol.
+"""
 
 from __future__ import annotations
 
-from .servers import Servers
+from .clients import McpClients
 
-__all__ = ["Servers"]
+__all__ = ["McpClients"]

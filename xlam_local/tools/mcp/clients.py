@@ -1,4 +1,4 @@
-"""The servers of mcp.json: what state each is in, and the tools that they offer."""
+"""The clients of all servers of mcp.json: their states and tools."""
 
 from __future__ import annotations
 
@@ -15,101 +15,106 @@ from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from ...errors import ToolError, ToolFileError, UsageError
-from ...sanitize import printable
+from ...terminal_text import escape_control
 from ...types import Tool
-from ..types import Source, State
-from .agreed import Agreed, changes
-from .entries import load
-from .listing import Listed, effect, known_by
-from .server import Server
+from ..sources import MCP_CONFIG_FILE, Source, SourceState
+from ..trust import content_hash
+from . import launch
+from .client import McpClient, McpFolders
+from .config import load_servers
+from .tool_listing import ListedTool, list_digest, tool_effect
+from .trust import TrustedTools, describe_changes
 
 T = TypeVar("T")
-FILE = "mcp.json"
 
 
 @dataclass(slots=True)
-class Servers:
-    """The servers that the user has written down, started when they are wanted."""
+class McpClients:
+    """The servers of mcp.json, which are started when they are needed."""
 
-    servers: dict[str, Server] = field(default_factory=dict)
-    agreed: Agreed = field(default_factory=lambda: Agreed(Path("mcp-agreed.json")))
+    clients: dict[str, McpClient] = field(default_factory=dict)
+    trust_store: TrustedTools = field(default_factory=lambda: TrustedTools(Path("mcp-trust.json")))
     fault: str = ""
-    """Why the file cannot be read, as a sentence."""
-    _written: dict[str, tuple[Mapping[str, Listed], Mapping[str, Listed], str, str]] = field(
-        default_factory=dict
+    """Why mcp.json cannot be read, as a sentence; "" if it can."""
+    _differences: dict[str, tuple[Mapping[str, ListedTool], Mapping[str, ListedTool], str, str]] = (
+        field(default_factory=dict)
     )
-    """For each server what was agreed to, its tools, how they differ, and their version."""
-    _running: set[Future[Any]] = field(default_factory=set)
+    """For each server its trusted tools, current tools, their differences and digest."""
+    _pending: set[Future[Any]] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop | None = None
-    _beside: Thread | None = None
-    """The thread of the loop."""
+    _thread: Thread | None = None
+    """The thread of the event loop."""
     _lock: Lock = field(default_factory=Lock)
 
     @classmethod
-    def open(cls, config: Path, state: Path, data: Path) -> Servers:
-        """The servers in the mcp.json at `config`; none of them is started yet.
+    def open(cls, config: Path, state: Path, data: Path, cwd: Path = Path()) -> McpClients:
+        """Return the servers in the mcp.json at `config`, without starting them.
 
-        Their stderr goes to the folder `state`; what was agreed to is kept in the folder `data`.
+        Their stderr is logged in the folder `state`; trusted tools are stored in `data`. Files that
+        a command names are those of the working folder `cwd`.
         """
-        agreed = Agreed(data / "mcp-agreed.json")
+        trusted = TrustedTools(data / "mcp-trust.json")
+        folders = McpFolders(cwd.resolve(), state / "mcp", data / "mcp-servers")
         try:
-            found = [Server(entry, agreed, state / "mcp") for entry in load(config)]
+            found = [McpClient(entry, trusted, folders) for entry in load_servers(config)]
         except ToolFileError as error:
-            return cls(agreed=agreed, fault=str(error))
-        return cls({server.entry.name: server for server in found}, agreed)
+            return cls(trust_store=trusted, fault=str(error))
+        return cls({server.config.name: server for server in found}, trusted)
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Each server with its state and its tools now.
+        """Return each server as a source, with its state and its current tools.
 
-        What there is to agree to is in `detail`, whole, and known by `version`.
+        `detail` describes all untrusted tools, and `content_hash` identifies that list.
         """
-        told = [Source(FILE, "mcp", "failed", (), self.fault)] if self.fault else []
-        return (*told, *(self._source(server) for server in self.servers.values()))
+        told = [Source(MCP_CONFIG_FILE, "mcp", "failed", (), self.fault)] if self.fault else []
+        return (*told, *(self._source(server) for server in self.clients.values()))
 
     def start(self, names: Iterable[str] | None = None) -> None:
-        """Start the servers in the background whose tools are not known, of all or of `names`.
+        """Start the servers (all, or `names`) whose tools are unknown, in the background.
 
-        One whose tools were agreed to is started at the first call of one of them.
+        A server with trusted tools is started at the first call.
         """
-        for server in self._named(names):
-            if not (server.up or server.agreed or server.entry.fault):
+        for server in self._enabled(names):
+            if not (server.is_connected or server.trusted or server.config.fault):
                 server.starting = True
-                self._begin(server.start())
+                self._submit(server.start())
 
     def wait(self, seconds: float) -> None:
-        """Wait until no server is starting, at most so long."""
+        """Wait until no server is starting, for at most `seconds`."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and any(s.starting for s in self.servers.values()):
+        while time.monotonic() < until and any(s.starting for s in self.clients.values()):
             time.sleep(0.02)
 
     def changes(self, name: str) -> str:
-        """What there is to agree to, whole: new tools, and how others differ from before."""
-        server = self._one(name)
-        return changes(server.agreed, server.listed or {})
+        """Return all untrusted tools: new ones, and the differences of changed ones."""
+        server = self._client(name)
+        return describe_changes(server.trusted, server.listed or {})
 
-    def agree(self, name: str, version: str = "") -> None:
-        """Agree to the tools of a server; it is started if it never was.
+    def trust(self, name: str, version: str = "") -> None:
+        """Trust the tools of a server; start it if it was never started.
 
-        With a `version`, only where that is what it has now.
+        With a `version`, trust them only if the list still has this digest.
 
         Raises:
-            UsageError: there is no such server, it does not start, or it has changed since.
+            UsageError: the server does not exist, does not start, or has changed its tools.
         """
-        server = self._one(name)
+        server = self._client(name)
         if server.listed is None:
-            self._begin(server.start()).result(server.entry.start_seconds + 10)
+            self._submit(server.start()).result(server.config.start_timeout_s + 10)
         if server.listed is None:
             raise UsageError(f"The server {name!r} does not start. {server.fault}")
         now = dict(server.listed)
-        if version not in ("", known_by(now)):
-            raise UsageError(f"The server {name!r} has changed its tools since; look again.")
-        self.agreed.agree(name, server.entry.launch, now)
-        server.agreed = now
+        if version not in ("", list_digest(now)):
+            raise UsageError(
+                f"The server {name!r} has changed its tools meanwhile; check them again."
+            )
+        self.trust_store.trust(name, server.launch, now, server.left_out)
+        server.trusted = now
 
     def restart(self, name: str) -> None:
-        """End a server and start it anew, in the background."""
-        server = self._one(name)
+        """Restart a server in the background."""
+        server = self._client(name)
         server.starts = 0
 
         async def again() -> None:
@@ -117,90 +122,99 @@ class Servers:
             await server.start()
 
         server.starting = True
-        self._begin(again())
+        self._submit(again())
 
     def close(self) -> None:
-        """End all servers, and all that they have started."""
+        """Stop all servers and their processes."""
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None:
             return
         atexit.unregister(self.close)
-        for call in tuple(self._running):
+        for call in tuple(self._pending):
             call.cancel()
 
         async def leave() -> None:
-            await asyncio.gather(*(server.stop() for server in self.servers.values()))
+            await asyncio.gather(*(server.stop() for server in self.clients.values()))
 
         with suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(leave(), loop).result(15)
         loop.call_soon_threadsafe(loop.stop)
-        if self._beside is not None:
-            self._beside.join(5)
+        if self._thread is not None:
+            self._thread.join(5)
 
-    def __enter__(self) -> Servers:
+    def __enter__(self) -> McpClients:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _source(self, server: Server) -> Source:
+    def _source(self, server: McpClient) -> Source:
         state, detail = self._state(server)
         tools = tuple(self._tools(server)) if state == "ready" else ()
-        notes = [detail, *server.told]
-        if server.entry.unknown:
-            notes.append(f"Not known here: {', '.join(server.entry.unknown)}.")
-        told = printable(" ".join(filter(None, notes)))
-        version = ""
-        if state == "not agreed" and server.listed is not None:
+        unknown = server.config.unknown_keys
+        notices = [f"Unknown keys: {', '.join(unknown)}."] if unknown else []
+        notices += server.config.notices
+        told, version = escape_control(detail), ""
+        if state == "untrusted" and server.listed is not None:
             difference, version = self._difference(server, server.listed)
-            told += f"\n\n{difference}"
-        return Source(server.entry.name, "mcp", state, tools, told, version=version)
+            runs = "\n".join(launch.describe(server.config, server.folders.cwd))
+            told += f"\n\n{escape_control(runs)}\n\n{difference}"
+        return Source(
+            server.config.name,
+            "mcp",
+            state,
+            tools,
+            told,
+            content_hash=version,
+            left_out=tuple(map(escape_control, server.left_out)),
+            notices=tuple(map(escape_control, notices)),
+        )
 
-    def _difference(self, server: Server, now: Mapping[str, Listed]) -> tuple[str, str]:
-        """What there is to agree to, and its version: written once for each list, as it is long."""
-        before = server.agreed
-        known = self._written.get(server.entry.name)
+    def _difference(self, server: McpClient, now: Mapping[str, ListedTool]) -> tuple[str, str]:
+        """Return the differences to the trusted tools, and their digest; cached for each list."""
+        before = server.trusted
+        known = self._differences.get(server.config.name)
         if known is None or known[0] is not before or known[1] is not now:
-            known = (before, now, changes(before, now), known_by(now))
-            self._written[server.entry.name] = known
+            known = (before, now, describe_changes(before, now), list_digest(now))
+            self._differences[server.config.name] = known
         return known[2:]
 
-    def _state(self, server: Server) -> tuple[State, str]:
-        if server.entry.disabled:
+    def _state(self, server: McpClient) -> tuple[SourceState, str]:
+        if server.config.disabled:
             return "off", ""
-        if server.starting and not server.agreed:
+        if server.starting and not server.trusted:
             return "starting", ""
         if server.listed is None:
-            return _unseen(server)
-        if new := server.unagreed():
+            return _state_before_start(server)
+        if new := server.untrusted():
             some = ", ".join(new[:8]) + (" …" if len(new) > 8 else "")
-            return "not agreed", f"Not agreed to: {len(new)} new or changed tools ({some})."
-        again = f"{server.fault} It is started anew at the next call." if server.fault else ""
+            return "untrusted", f"Not trusted yet: {len(new)} new or changed tools ({some})."
+        again = f"{server.fault} It is restarted at the next call." if server.fault else ""
         return "ready", again
 
-    def _tools(self, server: Server) -> Iterable[Tool]:
-        now = server.agreed if server.listed is None else server.listed
+    def _tools(self, server: McpClient) -> Iterable[Tool]:
+        now = server.trusted if server.listed is None else server.listed
         return (
             self._tool(server, tool)
             for tool in now.values()
-            if tool.called in server.agreed and server.entry.offers(tool.name)
+            if tool.model_name in server.trusted and server.config.allows(tool.name)
         )
 
-    def _tool(self, server: Server, tool: Listed) -> Tool:
-        name = server.entry.name
+    def _tool(self, server: McpClient, tool: ListedTool) -> Tool:
+        name = server.config.name
 
         def preview(**arguments: Any) -> str:
             written = json.dumps(arguments, ensure_ascii=False, indent=2)
-            return printable(f"{server.entry.launch}\n{tool.name} {written}")
+            return escape_control(f"{server.config.command_line}\n{tool.name} {written}")
 
         calls: set[Future[str]] = set()
 
         def run(**arguments: Any) -> str:
-            call = self._begin(server.call(tool, arguments))
+            call = self._submit(server.call(tool, arguments))
             calls.add(call)
             try:
-                return call.result(server.entry.seconds + server.entry.start_seconds + 5)
+                return call.result(server.config.timeout_s + server.config.start_timeout_s + 5)
             except (CancelledError, TimeoutError) as error:
                 call.cancel()
                 raise ToolError(f"The call to the server {name!r} was cancelled.") from error
@@ -211,55 +225,59 @@ class Servers:
             for call in tuple(calls):
                 call.cancel()
 
-        does = effect(tool, remote=bool(server.entry.url))
+        does = tool_effect(tool, remote=bool(server.config.url))
         return Tool(
-            tool.called,
+            tool.model_name,
             tool.description,
             tool.schema,
             does,
             run,
             preview,
             source=f"mcp: {name}",
-            stop=stop,
+            original_name=tool.name,
+            content_hash=content_hash(f"{server.launch}\n{tool.digest}".encode()),
+            cancel=stop,
         )
 
-    def _named(self, names: Iterable[str] | None) -> list[Server]:
-        wanted = self.servers if names is None else [self._one(name).entry.name for name in names]
-        return [self.servers[name] for name in wanted if not self.servers[name].entry.disabled]
+    def _enabled(self, names: Iterable[str] | None) -> list[McpClient]:
+        wanted = (
+            self.clients if names is None else [self._client(name).config.name for name in names]
+        )
+        return [self.clients[name] for name in wanted if not self.clients[name].config.disabled]
 
-    def _one(self, name: str) -> Server:
-        if name not in self.servers:
-            there = ", ".join(self.servers) or "none"
-            raise UsageError(f"There is no server {name!r}; there are: {there}.")
-        return self.servers[name]
+    def _client(self, name: str) -> McpClient:
+        if name not in self.clients:
+            there = ", ".join(self.clients) or "none"
+            raise UsageError(f"Unknown server {name!r}. Servers: {there}.")
+        return self.clients[name]
 
-    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        future = asyncio.run_coroutine_threadsafe(work, self._thread())
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        future = asyncio.run_coroutine_threadsafe(work, self._event_loop())
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
         return future
 
-    def _thread(self) -> asyncio.AbstractEventLoop:
-        """The loop that the servers live in, in a thread of its own."""
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop, which runs in a thread of its own."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._beside = Thread(target=_run, args=(self._loop,), name="mcp", daemon=True)
-                self._beside.start()
+                self._thread = Thread(target=_run_loop, args=(self._loop,), name="mcp", daemon=True)
+                self._thread.start()
                 atexit.register(self.close)
             return self._loop
 
 
-def _unseen(server: Server) -> tuple[State, str]:
-    """The state of a server whose tools are not known from itself yet."""
+def _state_before_start(server: McpClient) -> tuple[SourceState, str]:
+    """Return the state of a server that has not listed its tools yet."""
     if server.fault:
         return "failed", server.fault
-    if server.agreed:
+    if server.trusted:
         return "ready", ""
-    return "not agreed", "It has not been started yet, so its tools are not known."
+    return "untrusted", "It has not been started yet, so its tools are unknown."
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
     if left := asyncio.all_tasks(loop):
         for task in left:

@@ -1,20 +1,21 @@
-"""A server in the network: streamable HTTP, with a bound on what it may answer."""
+"""Streamable HTTP with a limit on the size of answers."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-MOST_ANSWER = 32 << 20
+import httpx2
+
+MAX_ANSWER_BYTES = 32 << 20
 """Bytes of one answer."""
 
 
-def client(headers: Mapping[str, str], seconds: float) -> Any:
-    """A client for one server; redirects to other hosts are followed by nobody."""
-    import httpx2
+def http_client(headers: Mapping[str, str], seconds: float) -> Any:
+    """Return an HTTP client for one server; it does not follow redirects."""
 
     class Bounded(httpx2.AsyncByteStream):
-        """An answer that fails where it is too long."""
+        """A response body that fails if it is too long."""
 
         def __init__(self, inner: Any) -> None:
             self.inner = inner
@@ -23,8 +24,8 @@ def client(headers: Mapping[str, str], seconds: float) -> Any:
             taken = 0
             async for piece in self.inner:
                 taken += len(piece)
-                if taken > MOST_ANSWER:
-                    raise httpx2.ReadError(f"the answer has more than {MOST_ANSWER >> 20} MB")
+                if taken > MAX_ANSWER_BYTES:
+                    raise httpx2.ReadError(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MB")
                 yield piece
 
         async def aclose(self) -> None:

@@ -1,25 +1,33 @@
-"""A tool from a Python function: its types become the schema, its docstring the description."""
+"""Make a tool of a Python function: schema from its types, descriptions from its docstring."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, overload
 
-from ..errors import ToolError, ToolFileError
-from ..types import Effect, Tool
-from .nested import fields
-from .running import Function, timed
-from .values import plain
+from docstring_parser import parse
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_core import ArgsKwargs, SchemaError
 
-VALUES = {"const", "default", "enum", "examples"}
-"""Keywords that hold values, not schemas."""
+from ...errors import ToolError, ToolFileError
+from ...types import Effect, Tool
+from ..sandbox.config import MAX_TIMEOUT_S
+from .docstrings import field_docs
+from .invoke import Function, with_timeout
+from .serialize import to_jsonable
 
-
-SECONDS = 60.0
-"""How long a call takes at most where its tool does not say."""
-MOST_SECONDS = 3600
+left_out: ContextVar[list[str] | None] = ContextVar("left_out", default=None)
+"""While a tool file is loaded, takes the error of each function that cannot be a tool."""
+CALL_TIMEOUT_S = 60.0
+"""The default timeout of a call."""
+TYPE_ERRORS = (NameError, AttributeError, TypeError, ValueError, RecursionError, SchemaError)
+"""What Pydantic raises for types that it cannot resolve or that fail while it reads them."""
+VALUE_KEYWORDS = {"const", "default", "enum", "examples"}
+"""JSON Schema keywords that hold values, not schemas."""
 
 
 @overload
@@ -31,7 +39,7 @@ def tool(
     effect: Effect = Effect.EXECUTE,
     /,
     *,
-    seconds: float = SECONDS,
+    timeout: float = CALL_TIMEOUT_S,
     preview: Callable[..., str] | None = None,
 ) -> Callable[[Function], Tool]: ...
 
@@ -40,127 +48,141 @@ def tool(
     effect: Effect | Function = Effect.EXECUTE,
     /,
     *,
-    seconds: float = SECONDS,
+    timeout: float = CALL_TIMEOUT_S,
     preview: Callable[..., str] | None = None,
 ) -> Tool | Callable[[Function], Tool]:
-    """Make a tool of a typed function; `effect` is what running it can do.
+    """Make a tool of a function with type annotations, as a decorator.
 
-    A call ends after `seconds`; `preview` tells from the arguments what it would do.
+    `effect` is what a call can do; it decides whether the user is asked first. A call is stopped
+    after `timeout` seconds. `preview` gets the arguments and returns what a call would do, for the
+    approval prompt. The tool can be called like the function.
 
     >>> @tool(Effect.READ)
     ... def add(a: int, b: int) -> int:
     ...     '''Add two numbers.'''
     ...     return a + b
-    """
-    if not isinstance(effect, Effect):
-        return from_function(effect, Effect.EXECUTE)
-
-    def make(function: Function) -> Tool:
-        made = from_function(function, effect, seconds)
-        return replace(made, preview=preview)
-
-    return make
-
-
-def from_function(function: Function, effect: Effect, seconds: float = SECONDS) -> Tool:
-    """The tool that `function` is.
 
     Raises:
-        ToolFileError: a parameter has no type, or one that JSON cannot carry.
+        ToolFileError: a parameter has no type, or one that JSON cannot represent.
     """
-    from docstring_parser import parse
-    from pydantic import PydanticUserError
-    from pydantic.errors import PydanticInvalidForJsonSchema
+    if callable(effect):
+        return _decorated(effect, Effect.EXECUTE, CALL_TIMEOUT_S)
 
+    def decorate(function: Function) -> Tool:
+        made = _decorated(function, effect, timeout)
+        return replace(made, preview=preview) if isinstance(made, Tool) else made
+
+    return decorate
+
+
+def _decorated(function: Function, effect: Effect, timeout: float) -> Tool:
+    """Return the tool of a function, or the function itself if a tool file does without it."""
+    try:
+        return from_function(function, effect, timeout)
+    except ToolFileError as error:
+        errors = left_out.get()
+        if errors is None:
+            raise
+        errors.append(str(error))
+        return function  # type: ignore[return-value]
+
+
+def from_function(function: Function, effect: Effect, timeout: float = CALL_TIMEOUT_S) -> Tool:
+    """Return the tool that calls `function`.
+
+    Raises:
+        ToolFileError: a parameter has no type, or one that JSON cannot represent.
+    """
     name = getattr(function, "__name__", "function")
-    if not isinstance(seconds, (int, float)) or not 0 < seconds <= MOST_SECONDS:
-        raise ToolFileError(f"Tool {name!r}: seconds is a number up to {MOST_SECONDS}.")
+    if not isinstance(timeout, (int, float)) or not 0 < timeout <= MAX_TIMEOUT_S:
+        raise ToolFileError(
+            f"Tool {name!r}: timeout must be a number of seconds up to {MAX_TIMEOUT_S}."
+        )
+    if not isinstance(effect, Effect):
+        kinds = ", ".join(f"Effect.{each.name}" for each in Effect)
+        raise ToolFileError(f"Tool {name!r}: the effect must be one of {kinds}, not {effect!r}.")
     _check_parameters(function, name)
     try:
-        adapter = _adapter(function)
+        adapter = _type_adapter(function)
         schema = adapter.json_schema()
-    except (PydanticUserError, PydanticInvalidForJsonSchema, NameError) as error:
+    except (PydanticUserError, PydanticInvalidForJsonSchema, *TYPE_ERRORS) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ToolFileError(f"Tool {name!r} cannot be described as JSON: {reason}.") from error
-    documented = parse(inspect.getdoc(function) or "")
-    described = {param.arg_name: param.description or "" for param in documented.params}
+        raise ToolFileError(f"Tool {name!r} has no JSON Schema: {reason}.") from error
+    docstring = parse(inspect.getdoc(function) or "")
+    parameter_docs = {param.arg_name: param.description or "" for param in docstring.params}
     return Tool(
         name,
-        (documented.description or "").strip(),
-        _parameters(schema, described, fields(function)),
+        (docstring.description or "").strip(),
+        _documented_schema(schema, parameter_docs, field_docs(function)),
         effect,
-        timed(_checked(function, adapter), seconds),
-        seconds=seconds,
+        with_timeout(_with_validation(function, adapter), timeout),
+        timeout=timeout,
+        function=function,
     )
 
 
-def _adapter(function: Any) -> Any:
-    """Pydantic's reading of a function: its schema, and a call with checked arguments."""
-    from pydantic import TypeAdapter
-
+def _type_adapter(function: Any) -> TypeAdapter[Any]:
+    """Return Pydantic's adapter of a function: its schema, and calls with validated arguments."""
     return TypeAdapter(function)
 
 
 def _check_parameters(function: Function, name: str) -> None:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY}:
-            raise ToolFileError(f"Tool {name!r}: {parameter} cannot be given by name.")
+            raise ToolFileError(f"Tool {name!r}: parameter {parameter} cannot be passed by name.")
         if parameter.annotation is parameter.empty:
             raise ToolFileError(f"Tool {name!r}: parameter {parameter.name!r} has no type.")
 
 
-def _parameters(
+def _documented_schema(
     schema: Mapping[str, Any],
-    described: Mapping[str, str],
-    nested: Mapping[str, Mapping[str, str]],
+    parameter_docs: Mapping[str, str],
+    docs_by_class: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
-    """The schema without the titles that only repeat names, and with the docstrings' words."""
-    plain: dict[str, Any] = _untitled(schema)
-    _describe(plain, described)
-    for name, definition in plain.get("$defs", {}).items():
-        _describe(definition, nested.get(name, {}))
-        # What it says of the fields stands with them now.
+    """Return the schema with the docstrings' descriptions, without titles that repeat names."""
+    documented: dict[str, Any] = _without_titles(schema)
+    _add_descriptions(documented, parameter_docs)
+    for name, definition in documented.get("$defs", {}).items():
+        _add_descriptions(definition, docs_by_class.get(name, {}))
+        # The rest of the docstring describes the fields, which have their descriptions now.
         if "properties" in definition and "description" in definition:
             definition["description"] = definition["description"].partition("\n\n")[0]
-    return plain
+    return documented
 
 
-def _describe(schema: dict[str, Any], words: Mapping[str, str]) -> None:
-    for name, text in words.items():
+def _add_descriptions(schema: dict[str, Any], descriptions: Mapping[str, str]) -> None:
+    for name, text in descriptions.items():
         if text and name in schema.get("properties", {}):
             schema["properties"][name].setdefault("description", text)
 
 
-def _untitled(schema: Any) -> Any:
+def _without_titles(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [_untitled(item) for item in schema]
+        return [_without_titles(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     return {
-        key: value if key in VALUES else _untitled(value)
+        key: value if key in VALUE_KEYWORDS else _without_titles(value)
         for key, value in schema.items()
-        # A property may be named "title"; its value is a schema then, not text.
+        # The value of a property called "title" is a schema, not text.
         if key != "title" or isinstance(value, Mapping)
     }
 
 
-def _checked(function: Function, adapter: Any) -> Function:
-    """The function, called with arguments made into the types that it declares."""
+def _with_validation(function: Function, adapter: TypeAdapter[Any]) -> Function:
+    """Return the function with arguments validated and converted to the types it declares."""
 
     def run(**arguments: object) -> object:
-        from pydantic import ValidationError
-        from pydantic_core import ArgsKwargs
-
         try:
             value = adapter.validate_python(ArgsKwargs((), arguments))
         except ValidationError as error:
-            wrong = (f"{'/'.join(map(str, e['loc']))}: {e['msg']}." for e in error.errors())
-            raise ToolError(" ".join(wrong)) from error
-        return _told_later(value) if inspect.isawaitable(value) else plain(value)
+            problems = (f"{'/'.join(map(str, e['loc']))}: {e['msg']}." for e in error.errors())
+            raise ToolError(" ".join(problems)) from error
+        return _await_jsonable(value) if inspect.isawaitable(value) else to_jsonable(value)
 
     run.__name__ = getattr(function, "__name__", "run")
     return run
 
 
-async def _told_later(value: Any) -> object:
-    return plain(await value)
+async def _await_jsonable(value: Any) -> object:
+    return to_jsonable(await value)

@@ -1,4 +1,4 @@
-"""What the docstrings of a function's classes say of their fields."""
+"""Read the descriptions of fields from the docstrings of classes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
+from docstring_parser import parse
 
-def fields(function: Any) -> dict[str, dict[str, str]]:
-    """The words for each field, by the names of the classes in a function's types."""
-    from docstring_parser import parse
 
-    found: dict[str, dict[str, str]] = {}
-    for one in _classes(function, set()):
-        documented = parse(inspect.getdoc(one) or "").params
-        found[one.__name__] = {param.arg_name: param.description or "" for param in documented}
-    return found
+def field_docs(function: Any) -> dict[str, dict[str, str]]:
+    """Return the descriptions of the fields of all classes in a function's types, by class name."""
+    docs: dict[str, dict[str, str]] = {}
+    for cls in _classes(function, set()):
+        params = parse(inspect.getdoc(cls) or "").params
+        docs[cls.__name__] = {param.arg_name: param.description or "" for param in params}
+    return docs
 
 
 def _classes(owner: Any, seen: set[Any]) -> Iterator[type]:
-    """The classes with fields that are in the types of a function or a class, at any depth."""
+    """Yield the classes with annotations in the types of a function or class, at any depth."""
     try:
         hints = get_type_hints(owner)
     except (NameError, TypeError):
@@ -27,14 +27,15 @@ def _classes(owner: Any, seen: set[Any]) -> Iterator[type]:
     for hint in hints.values():
         if get_origin(hint) is ClassVar:
             continue
-        for one in _parts(hint):
-            if isinstance(one, type) and one not in seen and hasattr(one, "__annotations__"):
-                seen.add(one)
-                yield one
-                yield from _classes(one, seen)
+        for part in _type_parts(hint):
+            if isinstance(part, type) and part not in seen and hasattr(part, "__annotations__"):
+                seen.add(part)
+                yield part
+                yield from _classes(part, seen)
 
 
-def _parts(hint: Any) -> Iterator[Any]:
+def _type_parts(hint: Any) -> Iterator[Any]:
+    """Yield a type and the types that it is built of."""
     yield hint
     for part in get_args(hint):
-        yield from _parts(part)
+        yield from _type_parts(part)

@@ -1,4 +1,4 @@
-"""A function of a tool, called so that it can neither hang the turn nor write on the screen."""
+"""Call a tool function with a timeout and captured stdout."""
 
 from __future__ import annotations
 
@@ -13,115 +13,122 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from ..errors import ToolError
+from ...errors import ToolError
 
 log = logging.getLogger(__name__)
 
 Function = Callable[..., object]
 
-_printed: contextvars.ContextVar[io.StringIO | None] = contextvars.ContextVar("printed")
+_captured: contextvars.ContextVar[io.StringIO | None] = contextvars.ContextVar("captured")
+"""The stdout of the tool that runs in this context; unset outside of tools."""
 
 
-def timed(function: Function, seconds: float) -> Function:
-    """The function, run in a thread of its own and left behind after `seconds`.
+def with_timeout(function: Function, timeout: float) -> Function:
+    """Return a function that runs `function` in a thread and waits `timeout` seconds at most.
 
-    Python has no way to end a thread, so one that hangs goes on, unheard.
+    Python cannot stop a thread, so a function that hangs goes on in the background.
     """
 
     @functools.wraps(function)
     def run(**arguments: object) -> object:
-        came: list[object] = []
-        failed: list[BaseException] = []
+        results: list[object] = []
+        errors: list[BaseException] = []
 
         def work() -> None:
             try:
-                came.append(called(function, arguments))
+                results.append(call(function, arguments))
             except BaseException as error:
-                failed.append(error)
+                errors.append(error)
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(work,), daemon=True)
-        with _printing_aside():
+        with _routed_stdout():
             thread.start()
-            thread.join(seconds)
-        if failed:
-            raise _ours(failed[0])
-        if not came:
-            raise ToolError(f"It did not end within {seconds:g} seconds, and was left behind.")
-        return came[0]
+            thread.join(timeout)
+        if errors:
+            raise _as_exception(errors[0])
+        if not results:
+            raise ToolError(f"The tool did not finish within {timeout:g} seconds.")
+        return results[0]
 
     return run
 
 
-def called(function: Function, arguments: Mapping[str, object]) -> object:
-    """What the function returns, awaited if need be; what it printed if it returns nothing."""
-    printed = io.StringIO()
-    token = _printed.set(printed)
+def call(function: Function, arguments: Mapping[str, object]) -> object:
+    """Call a function and return its value, awaited if needed; if it is None, what it printed.
+
+    stdout must be a `StdoutRouter`. What a function printed that returns a value is logged.
+    """
+    captured = io.StringIO()
+    token = _captured.set(captured)
     value: object = None
     returned = False
     try:
         value = function(**arguments)
         if inspect.isawaitable(value):
-            import asyncio
+            import asyncio  # takes a third of a worker's start, and few tools are async
 
-            value = asyncio.run(_awaited(value))
+            value = asyncio.run(_await(value))
         returned = True
     finally:
-        _printed.reset(token)
-        text = printed.getvalue()
+        _captured.reset(token)
+        text = captured.getvalue()
         if text and not (returned and value is None):
             log.info("%s printed: %s", getattr(function, "__name__", "a tool"), text)
     return text if value is None and text else value
 
 
-async def _awaited(value: Any) -> object:
+async def _await(value: Any) -> object:
     return await value
 
 
-def _ours(error: BaseException) -> BaseException:
-    """The error that a tool's is for the turn: no tool ends the program."""
+def _as_exception(error: BaseException) -> Exception:
+    """Turn SystemExit and the like into a ToolError: a tool must not end the program."""
     if isinstance(error, Exception):
         return error
-    return ToolError(f"It tried to end the program ({type(error).__name__}).")
+    return ToolError(f"The tool tried to end the program ({type(error).__name__}).")
 
 
-class Aside(io.TextIOBase):
-    """A stdout that keeps apart what tools print, and passes on all else."""
+class StdoutRouter(io.TextIOBase):
+    """A stdout that captures what tools print and passes on everything else."""
 
     def __init__(self, real: TextIO) -> None:
         self.real = real
 
     def write(self, text: str) -> int:
-        """Write where the one who writes belongs."""
-        return (_printed.get(None) or self.real).write(text)
+        """Write to the running tool's buffer, or to the real stdout."""
+        return self._target().write(text)
 
     def flush(self) -> None:
-        """Write out what waits."""
-        (_printed.get(None) or self.real).flush()
+        """Flush what was written."""
+        self._target().flush()
+
+    def _target(self) -> TextIO:
+        return _captured.get(None) or self.real
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
 
 _lock = threading.Lock()
-_calls = 0
+_active_calls = 0
 
 
 @contextmanager
-def _printing_aside() -> Iterator[None]:
-    """For as long as tools run, keep what they print off stdout."""
-    _count(1)
+def _routed_stdout() -> Iterator[None]:
+    """Replace sys.stdout by a router while at least one tool runs."""
+    _count_calls(1)
     try:
         yield
     finally:
-        _count(-1)
+        _count_calls(-1)
 
 
-def _count(change: int) -> None:
-    global _calls  # noqa: PLW0603 -- sys.stdout is one for the whole process too
+def _count_calls(change: int) -> None:
+    global _active_calls  # noqa: PLW0603 -- sys.stdout is global too
     with _lock:
-        _calls += change
-        if _calls and not isinstance(sys.stdout, Aside):
-            sys.stdout = Aside(sys.stdout)
-        elif not _calls and isinstance(sys.stdout, Aside):
+        _active_calls += change
+        if _active_calls and not isinstance(sys.stdout, StdoutRouter):
+            sys.stdout = StdoutRouter(sys.stdout)
+        elif not _active_calls and isinstance(sys.stdout, StdoutRouter):
             sys.stdout = sys.stdout.real

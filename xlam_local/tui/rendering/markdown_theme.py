@@ -1,4 +1,4 @@
-"""How Markdown looks here: headings to the left, code without a frame."""
+"""Markdown with headings at the left edge, code without a frame, and links as text."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.syntax import Syntax
 
 
-class Head(markdown.Heading):
+class LeftAlignedHeading(markdown.Heading):
     """A heading at the left edge."""
 
     LEVEL_ALIGN: ClassVar[dict[str, JustifyMethod]] = {}
 
 
-class Code(markdown.CodeBlock):
-    """Highlighted code, a little to the right."""
+class PlainCodeBlock(markdown.CodeBlock):
+    """Highlighted code, indented by two columns."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the code."""
+        """Render the code."""
         yield Syntax(
             str(self.text).rstrip("\n"),
             self.lexer_name,
@@ -30,14 +30,14 @@ class Code(markdown.CodeBlock):
         )
 
 
-class Said(markdown.Markdown):
-    """Markdown whose links show where they lead and cannot be clicked."""
+class SafeMarkdown(markdown.Markdown):
+    """Markdown whose links show their address and cannot be clicked."""
 
     elements: ClassVar[dict[str, type[markdown.MarkdownElement]]] = {
         **markdown.Markdown.elements,
-        "heading_open": Head,
-        "fence": Code,
-        "code_block": Code,
+        "heading_open": LeftAlignedHeading,
+        "fence": PlainCodeBlock,
+        "code_block": PlainCodeBlock,
     }
 
     def __init__(self, source: str, code_theme: str) -> None:

@@ -1,4 +1,4 @@
-"""Work beside the screen: a generator in a thread of its own, and what it has yielded so far."""
+"""Run a generator in a thread of its own, and collect its items in the screen's thread."""
 
 from __future__ import annotations
 
@@ -7,73 +7,76 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from ..errors import XlamError
+from ...errors import XlamError
 
 T = TypeVar("T")
 
 
-class Job(Generic[T]):
-    """Runs a generator to its end; the screen takes what has come out when it is ready for it."""
+class BackgroundJob(Generic[T]):
+    """A generator that runs in a daemon thread until it ends or is cancelled."""
 
     def __init__(self, work: Callable[[], Generator[T, None, Any]]) -> None:
         self._work = work
         self._items: deque[T] = deque()
-        self._stop = threading.Event()
+        self._cancel = threading.Event()
         self._end = threading.Event()
         self.value: Any = None
-        """What the generator returned."""
+        """The generator's return value."""
         self.error: XlamError | None = None
-        """Why it ended early."""
+        """The error that ended the generator."""
         self._bug: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether the thread has ended; items that were not drained are still available."""
         return self._end.is_set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was told to end."""
-        return self._stop.is_set()
+        """Whether `cancel` was called."""
+        return self._cancel.is_set()
 
-    def take(self) -> list[T]:
-        """What has come out since the last time; a bug in the work is raised here."""
-        found = []
+    def drain(self) -> list[T]:
+        """Return the items since the last call.
+
+        An exception other than XlamError that ended the generator is raised here.
+        """
+        items = []
         while self._items:
-            found.append(self._items.popleft())
+            items.append(self._items.popleft())
         if self._bug is not None:
             bug, self._bug = self._bug, None
             raise bug
-        return found
+        return items
 
     def put(self, item: T) -> None:
-        """Let the screen see something that does not come from the generator."""
+        """Add an item that does not come from the generator."""
         self._items.append(item)
 
     def cancel(self) -> None:
-        """End it when the next item comes."""
-        self._stop.set()
+        """Close the generator at its next item."""
+        self._cancel.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for its end; whether it came."""
-        return self._end.wait(seconds)
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the end of the thread; return whether it ended in time."""
+        return self._end.wait(timeout_s)
 
     def _run(self) -> None:
         try:
-            self._follow()
+            self._collect()
         except XlamError as error:
             self.error = error
-        except BaseException as bug:  # raised again in the screen's thread, with its traceback
+        except BaseException as bug:  # `drain` raises it in the screen's thread
             self._bug = bug
         finally:
             self._end.set()
 
-    def _follow(self) -> None:
+    def _collect(self) -> None:
         work = self._work()
         try:
-            while not self._stop.is_set():
+            while not self._cancel.is_set():
                 self._items.append(next(work))
         except StopIteration as end:
             self.value = end.value

@@ -1,4 +1,4 @@
-"""How the computer does: memory, temperature, a Pi's throttling."""
+"""Memory, temperature and throttling of this machine."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from ... import hardware
+
 GIB = 1 << 30
-HOT = 75.0
-"""Degrees from which on the temperature is worth a word."""
+HOT_CELSIUS = 75.0
+"""Temperature from which on the status bar shows it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """What was measured."""
+class SystemStats:
+    """One measurement."""
 
     memory: int
-    """Bytes that this program and its model take."""
-    free: int
-    """Bytes that are left on the machine."""
+    """Bytes that this program and its child processes use."""
+    available: int
+    """Bytes that are available on the machine."""
     temperature: float | None = None
-    """Of the hottest part, in degrees Celsius."""
-    trouble: str = ""
-    """Why a Pi is slower than it could be."""
+    """Degrees Celsius of the hottest sensor."""
+    throttling: str = ""
+    """Why a Raspberry Pi is throttled; empty if it is not."""
 
-    def words(self) -> Iterator[str]:
-        """What stands in the status line."""
+    def status_parts(self) -> Iterator[str]:
+        """Yield the texts of the status bar."""
         yield f"{self.memory / GIB:.1f} GiB"
-        if self.temperature is not None and self.temperature >= HOT:
+        if self.temperature is not None and self.temperature >= HOT_CELSIUS:
             yield f"{self.temperature:.0f} °C"
-        if self.trouble:
-            yield self.trouble
+        if self.throttling:
+            yield self.throttling
 
-    def lines(self) -> Iterator[str]:
-        """What stands in the panel."""
+    def panel_lines(self) -> Iterator[str]:
+        """Yield the lines of the statistics panel."""
         yield f"Memory          {self.memory / GIB:.2f} GiB"
-        yield f"  free          {self.free / GIB:.2f} GiB"
+        yield f"  available     {self.available / GIB:.2f} GiB"
         if self.temperature is not None:
             yield f"Temperature     {self.temperature:.0f} °C"
-        if self.trouble:
-            yield f"Slowed down     {self.trouble}"
+        if self.throttling:
+            yield f"Throttled       {self.throttling}"
 
 
-def measure(root: Path = Path("/")) -> Vitals:
-    """Look at this process, its children and the machine."""
-    import psutil
+def measure(root: Path = Path("/")) -> SystemStats:
+    """Measure this process, its child processes and the machine.
 
-    from .. import machine
-
+    `root` is the root of the file system with the sensors of Linux.
+    """
     own = psutil.Process(os.getpid())
     memory = 0
     for process in (own, *own.children(recursive=True)):
@@ -56,5 +59,6 @@ def measure(root: Path = Path("/")) -> Vitals:
             memory += process.memory_info().rss
         except psutil.Error:
             continue
-    free = psutil.virtual_memory().available
-    return Vitals(memory, free, machine.temperature(root), " and ".join(machine.slowed(root)))
+    available = psutil.virtual_memory().available
+    throttling = " and ".join(hardware.throttling_reasons(root))
+    return SystemStats(memory, available, hardware.temperature(root), throttling)

@@ -1,0 +1,65 @@
+"""The app in a pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.fakes.terminal import Terminal
+
+APP = [sys.executable, "-m", "xlam_local", "--ephemeral"]
+MODELS_LISTED = "Recommended for this machine"
+
+
+@pytest.mark.slow
+def test_a_terminal_without_utf_8_gets_ascii_and_a_notice() -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    with Terminal(APP, environment=environment) as terminal:
+        terminal.wait_for(MODELS_LISTED)
+        terminal.type(b"\x1b")  # The notice is behind the list of models.
+        terminal.wait_for("Locale C is not UTF-8")
+        assert terminal.output.isascii()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_input_that_is_not_utf_8_does_not_end_the_app(locale: str) -> None:
+    with Terminal(APP, environment={**os.environ, "LC_ALL": locale}) as terminal:
+        terminal.wait_for(MODELS_LISTED)
+        shown = len(terminal.output)
+        terminal.type(b"\xe9\xff\x1b")
+        terminal.wait_for("Ask something", shown)
+        shown = len(terminal.output)
+        terminal.type(b"/help\r")
+        terminal.wait_for("Search, open, rename", shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["exec", "trap '' HUP; exec"], ids=["plain", "as nohup does"])
+def test_the_app_ends_soon_after_its_terminal_is_gone(start: str) -> None:
+    terminal = Terminal(["bash", "-c", f"{start} {' '.join(APP)}"])
+    try:
+        terminal.wait_for(MODELS_LISTED)
+        os.close(terminal.fd)
+        gone, status = 0, 0
+        end = time.monotonic() + 5  # about one second without other programs
+        while not gone and time.monotonic() < end:
+            gone, status = os.waitpid(terminal.child, os.WNOHANG)
+            time.sleep(0.02)
+        assert gone == terminal.child
+        assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    finally:
+        if not gone:
+            os.kill(terminal.child, signal.SIGKILL)
+            os.waitpid(terminal.child, 0)
+
+
+@pytest.mark.parametrize("stream", ["</dev/null", ">/dev/null", "2>/dev/null", "2>&-", "<&-"])
+def test_the_app_needs_a_terminal_for_each_stream(stream: str) -> None:
+    with Terminal(["bash", "-c", f"{' '.join(APP)} {stream}; echo exit $?"]) as terminal:
+        terminal.wait_for("exit 2")
+        assert b"Traceback" not in terminal.output

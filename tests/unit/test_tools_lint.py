@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from xlam_local.tools.lint import find_problems
+from xlam_local.types import Tool
+
+DESCRIBED = {"type": "string", "description": "x"}
+GOOD = Tool("find_user", "Find a user by their name.", {"properties": {"a": DESCRIBED}})
+
+
+def problems(*tools: Tool) -> str:
+    return "\n".join(f"{problem.tool}: {problem.message}" for problem in find_problems(tools))
+
+
+def test_a_good_tool_has_no_problems() -> None:
+    assert problems(GOOD) == ""
+
+
+@pytest.mark.parametrize(
+    ("tool", "message"),
+    [
+        (Tool("a b", "Do this and that.", {}), "must have 1 to 64 characters"),
+        (Tool("f", "", {}), "The description is missing"),
+        (Tool("find_user", "Find user.", {}), "says no more than the name"),
+        (Tool("f", "x" * 700, {}), "has 700 characters"),
+        (
+            Tool("f", "Do this and that.", {"properties": {"a": {}}}),
+            "The parameter 'a' has no description",
+        ),
+        (
+            Tool("f", "Do this and that.", {"properties": {str(n): DESCRIBED for n in range(9)}}),
+            "There are 9 parameters",
+        ),
+        (
+            Tool("f", "Do this and that.", {"properties": {"a": {"$ref": "#/nope"}}}),
+            "is refused",
+        ),
+    ],
+)
+def test_the_problems_of_one_tool_are_found(tool: Tool, message: str) -> None:
+    assert message in problems(tool)
+
+
+def test_tools_that_are_easily_confused_are_found() -> None:
+    similar = "The name is too similar to 'find_user'"
+    assert similar in problems(GOOD, Tool("findUsers", "Find many users.", {}))
+    assert similar in problems(GOOD, Tool("user_find", "Look a user up.", {}))
+    assert "same as that of" in problems(GOOD, Tool("get", GOOD.description, {}))
+
+
+def test_too_many_tools_are_a_problem() -> None:
+    tools = (Tool(f"{n}" * 4, f"Do it {n} times.", {}) for n in range(17))
+    assert "There are 17 tools" in problems(*tools)

@@ -1,0 +1,274 @@
+"""`eval bfcl` and `eval own`: measure the accuracy of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import __version__, config, model_loading
+from ..checkpoint import Checkpoint
+from ..engine.subprocess_engine import SubprocessEngine
+from ..errors import UsageError
+from ..evaluation import bfcl as leaderboard
+from ..evaluation import own_cases
+from ..evaluation.bfcl import TEMPERATURE, ModelFile, RunSettings
+from ..evaluation.categories import expand
+from ..evaluation.results import read_runs, run_path
+from ..evaluation.run import EvalCase, Judges, RunModel, remove_changed, run_cases
+from ..evaluation.table import report_json
+from ..model_loading import find_remote
+from ..models.file_hash import file_sha256
+from ..models.store import split_parts
+from ..models.verify import read_language_model
+from ..remote.remote_engine import RemoteEngine
+from ..types import Sampling
+from .completion import complete_model
+from .eval_report import print_tables
+from .models_store import user_store
+from .options import ModelOptions, loading_options
+from .progress_line import ProgressLine
+from .streams import echo_json
+
+DEFAULT_FOLDER = Path("eval-results")
+NOT_KNOWN = "not known (on a server)"
+VARIANTS = {"on": (True,), "off": (False,), "both": (False, True)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalOptions:
+    """The options of both commands."""
+
+    models: tuple[str, ...]
+    grammar: str
+    seed: int
+    sequences: int
+    max_tokens: int
+    out: Path
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is measured."""
+
+    name: str
+    identity: Mapping[str, str]
+    """The checker, and what else changes verdicts."""
+    cases: Sequence[EvalCase]
+    judges: Judges
+
+
+_OPTIONS = (
+    click.option(
+        "-m",
+        "--model",
+        "models",
+        multiple=True,
+        help="Model name as in `models list`, or a GGUF file. Can be given several times.",
+        shell_complete=complete_model,
+    ),
+    click.option(
+        "--grammar",
+        type=click.Choice(list(VARIANTS)),
+        default="both",
+        show_default=True,
+        help="Whether calls are constrained by the grammar.",
+    ),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed."),
+    click.option(
+        "--sequences",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        help="Cases that run at once; 1 repeats replies byte for byte.",
+    ),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(1),
+        default=4096,
+        show_default=True,
+        help="The longest reply; the leaderboard's limit is 4096.",
+    ),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_FOLDER,
+        show_default=True,
+        help="Folder for the results. Results that are there are not measured again.",
+    ),
+    click.option(
+        "--checker",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Folder with the package bfcl-eval, if pip cannot fetch it.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+)
+
+
+def _evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option(
+    "--category",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A category or a group: all, single_turn (default), multi_turn, live, non_live. Can be "
+    "given several times.",
+)
+@click.option("--count", type=click.IntRange(1), help="Cases of each category; all by default.")
+@loading_options
+@_evaluation_options
+def bfcl(
+    model: ModelOptions,
+    names: tuple[str, ...],
+    count: int | None,
+    checker: Path | None,
+    **values: Any,
+) -> None:
+    """Measure models on the Berkeley Function-Calling Leaderboard's cases.
+
+    The original checker judges the replies, in an isolated process. It is fetched by pip, pinned by
+    its hash. Each result is saved at once: run the same command again to resume, or with more
+    categories, a higher --count or more models to extend the results.
+    """
+    categories = expand(names)
+    options = EvalOptions(**values)
+    folders = leaderboard.checker_folders(categories, config.folders().cache / "eval", checker)
+    cases = leaderboard.load_cases(folders, categories, count)
+    identity = {"checker": leaderboard.BFCL_CHECKER}
+    benchmark = Benchmark("bfcl", identity, cases, leaderboard.judges(folders))
+    _measure(model, options, benchmark)
+
+
+@click.command()
+@click.argument("cases", type=click.Path(path_type=Path))
+@click.option(
+    "--tools",
+    type=click.Path(path_type=Path),
+    required=True,
+    multiple=True,
+    help="Tool file: Python, TOML or JSON. Can be given several times.",
+)
+@click.option("--trust", is_flag=True, help="Trust the code in the --tools files.")
+@loading_options
+@_evaluation_options
+def own(model: ModelOptions, cases: Path, checker: Path | None, **values: Any) -> None:
+    """Measure models on your own cases in CASES.
+
+    Each line of CASES is a JSON object with a request and the calls that are right, as
+    docs/evaluation.md describes.
+    """
+    loaded = own_cases.load_cases(cases, model.load_tools())
+    folders = leaderboard.checker_folders((), config.folders().cache / "eval", checker)
+    benchmark = Benchmark("own", loaded.identity(), loaded.cases, loaded.judges(folders))
+    _measure(model, EvalOptions(**values), benchmark)
+
+
+def _measure(model: ModelOptions, options: EvalOptions, benchmark: Benchmark) -> None:
+    """Run all cases with each model and each setting of the grammar, and print the tables."""
+    # A smaller context, after a downgrade, would change results.
+    settings = replace(model.settings(), auto_downgrade=False)
+    paths: list[Path] = []
+    for name in options.models or (None,):
+        paths += _measure_model(replace(model, name=name), settings, options, benchmark)
+    runs = read_runs(paths)
+    if options.as_json:
+        echo_json(report_json(runs))
+    else:
+        print_tables(runs)
+
+
+def _measure_model(
+    model: ModelOptions, settings: config.Config, options: EvalOptions, benchmark: Benchmark
+) -> list[Path]:
+    """Run the cases that are missing with one model; return the files of results."""
+    _make_folder(options.out)
+    paths: list[Path] = []
+    with ExitStack() as stack:
+        engine: SubprocessEngine | RemoteEngine | None = None
+        if find_remote(model.name, settings, user_store()) is not None:
+            engine = stack.enter_context(closing(model.load(settings, options.sequences)))
+        file = _model_file(model, settings, engine)
+        for grammar in VARIANTS[options.grammar]:
+            facts = RunSettings(
+                grammar=grammar,
+                seed=options.seed,
+                max_tokens=options.max_tokens,
+                context=engine.context_size if file.server and engine else settings.context,
+                kv_cache_type=settings.kv_cache_type,
+            )
+            identity = {
+                "benchmark": benchmark.name,
+                **leaderboard.fingerprint(file, facts, __version__),
+                **benchmark.identity,
+            }
+            variant = "grammar" if grammar else "free"
+            paths.append(run_path(options.out, benchmark.name, file.name, variant))
+            with Checkpoint.open(paths[-1], identity) as checkpoint:
+                remove_changed(benchmark.cases, checkpoint)
+                if all(case.id in checkpoint.done for case in benchmark.cases):
+                    continue
+                if engine is None:
+                    engine = stack.enter_context(closing(model.load(settings, options.sequences)))
+                _run(engine, facts, benchmark, checkpoint, ProgressLine(model.quiet))
+    return paths
+
+
+def _run(
+    engine: SubprocessEngine | RemoteEngine,
+    facts: RunSettings,
+    benchmark: Benchmark,
+    checkpoint: Checkpoint,
+    progress: ProgressLine,
+) -> None:
+    """Run the cases that are missing in a file of results."""
+    sampling = Sampling(temperature=TEMPERATURE, seed=facts.seed, max_tokens=facts.max_tokens)
+    model = RunModel(engine, facts.grammar, sampling)
+    total, right = len(benchmark.cases), 0
+    done = sum(case.id in checkpoint.done for case in benchmark.cases)
+    try:
+        for row in run_cases(benchmark.cases, model, benchmark.judges, checkpoint):
+            done, right = done + 1, right + bool(row["valid"])
+            name = checkpoint.path.stem
+            progress.show(f"{name}: {done} of {total} cases, {right} right in this run")
+    finally:
+        progress.clear()
+
+
+def _make_folder(folder: Path) -> None:
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be created: {error.strerror}.") from error
+
+
+def _model_file(
+    model: ModelOptions, settings: config.Config, engine: SubprocessEngine | RemoteEngine | None
+) -> ModelFile:
+    """Return what identifies a model: its file and adapters, or the server that runs it."""
+    if isinstance(engine, RemoteEngine):
+        server = f"{engine.server.kind.title} {engine.server.version}".strip()
+        if not engine.server.enforces_grammar:
+            server += ", without grammar"
+        return ModelFile(engine.name, NOT_KNOWN, NOT_KNOWN, server=server)
+    store = user_store()
+    path = model_loading.find_model(model.name, settings, store)
+    parts = list(split_parts(path))
+    header = read_language_model(parts)
+    hashes = " ".join(file_sha256(part, store) for part in parts)
+    applied = model_loading.find_adapters(model.name or settings.model or "", path, store)
+    adapters = [f"{one.name}:{one.scale:g} {one.sha256}" for one in applied]
+    return ModelFile(path.name, hashes, leaderboard.quantization(header), ", ".join(adapters))

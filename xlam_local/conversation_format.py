@@ -1,0 +1,468 @@
+"""Read conversations in OpenAI's format, and in those of other programs that say the same.
+
+A message is in the format of OpenAI (also with `function_call`), Anthropic, Ollama or ShareGPT, or
+an item of OpenAI's Responses. A key with text that is not read is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import user_file
+from .errors import UsageError
+from .json_depth import MAX_JSON_DEPTH, exceeds_depth
+from .openai_format import dumps, tools
+from .tool_definition import json_type
+from .types import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    Tool,
+    ToolCall,
+    ToolCalls,
+    ToolResult,
+    UserMessage,
+)
+
+Json = Any
+LIST_KEYS = ("messages", "conversations", "conversation")
+"""The keys of an object that hold its messages."""
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", "ai"), "assistant"),
+    **dict.fromkeys(
+        ("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"
+    ),
+    **dict.fromkeys(("function_call", "tool_call"), "call"),
+    "function_call_output": "tool",
+}
+"""What each role of other programs is here."""
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+READ_KEYS = frozenset(
+    {
+        *("role", "from", "type", "id", "name", "system"),
+        *("content", "value", "text", "output", "refusal", *REASONING_KEYS),
+        *("tool_calls", "function_call", "arguments"),
+        *("tool_call_id", "tool_use_id", "call_id", "toolCallId"),
+        *("tool_name", "toolName", "result"),
+        *("ok", "refused", "skipped", "is_error", "isError", "attached_files"),
+    }
+)
+METADATA_KEYS = frozenset(
+    {
+        *("object", "index", "model", "phase", "status", "metadata", "annotations"),
+        *("created", "created_at", "createTime", "update_time", "updated_at"),
+        *("timestamp", "time", "date", "usage", "logprobs", "cache_control"),
+        *("finish_reason", "stop_reason", "reasoning_details", "thinking_blocks"),
+        *("response_metadata", "usage_metadata"),
+    }
+)
+"""Keys whose text is not part of what was said."""
+# Tuples: a type in a file may be any JSON value, and objects are in no set.
+TEXT_TYPES = ("text", "input_text", "output_text", None)
+"""The types of the parts of a content that are text."""
+CALL_TYPES = ("tool_use", "tool-call")
+RESULT_TYPES = ("tool_result", "tool-result")
+"""The types of the parts that are calls and results: Anthropic's and those of Vercel's AI SDK."""
+CONTENT_KEYS = ("content", "value", "text", "output", "result")
+SYSTEM_KEYS = ("system", "system_prompt", "system_message", "instructions")
+"""The keys beside the messages that hold the system message."""
+RESULT_ID_KEYS = ("tool_call_id", "tool_use_id", "call_id", "toolCallId")
+CALL_ID_KEYS = ("id", "toolCallId", "call_id")
+NAME_KEYS = ("name", "tool_name", "toolName")
+ARGUMENT_KEYS = ("arguments", "args", "parameters", "input")
+
+
+def split(data: Json) -> list[Json]:
+    """Return the conversations in the data of a file: one, a list of them, or a list of messages.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if isinstance(data, list) and data and all(map(_is_conversation, data)):
+        return data
+    if isinstance(data, list) and data:
+        return [{"messages": data}]
+    if isinstance(data, Mapping) and ("role" in data or "from" in data):
+        return [{"messages": [data]}]
+    if _is_conversation(data):
+        return [data]
+    raise UsageError('A conversation is an object with a list under "messages".')
+
+
+def _is_conversation(data: Json) -> bool:
+    return isinstance(data, Mapping) and any(isinstance(data.get(key), list) for key in LIST_KEYS)
+
+
+def conversation(data: Json) -> tuple[Message, ...]:
+    """Return the messages of `{"messages": […]}`, with an optional "system" text beside them.
+
+    Raises:
+        UsageError: a message is invalid; the error has its JSON pointer.
+    """
+    if not _is_conversation(data):
+        raise UsageError('A conversation is an object with a list under "messages".')
+    key = next(key for key in LIST_KEYS if isinstance(data.get(key), list))
+    reader = _ConversationReader()
+    for place in (place for place in SYSTEM_KEYS if data.get(place) is not None):
+        text = _parts({"content": data[place]}, "", f"/{place}").text
+        reader.messages.append(SystemMessage(text))
+    for number, item in enumerate(data[key]):
+        reader.read(item, f"/{key}/{number}")
+    return tuple(reader.messages)
+
+
+def offered_tools(data: Mapping[str, Json]) -> tuple[Tool, ...]:
+    """Return the tools beside the messages, under "tools" or "functions"; a text holds JSON.
+
+    Raises:
+        ToolFileError: a tool is invalid.
+        UsageError: the text is not JSON.
+    """
+    found = data.get("tools") or data.get("functions") or []
+    return tools(user_file.parse_json(found, "/tools") if isinstance(found, str) else found)
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A call whose result has not been read yet."""
+
+    call: ToolCall
+    given_id: str
+    """Its id in the file, which another call may have too."""
+    order: int
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The content of a message."""
+
+    text: str = ""
+    calls: tuple[tuple[Json, str], ...] = ()
+    """Parts that are calls, with their JSON pointers."""
+    results: tuple[tuple[Json, str], ...] = ()
+    """Parts that are results of calls."""
+
+
+class _ConversationReader:
+    """Reads messages in order, and finds the call of each result."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._open: list[_OpenCall] = []
+        self._order: dict[str, int] = {}
+        """The number of each call by its id here, which no other call has."""
+        self._turn = 0
+        self._extends_calls = False
+        """Whether the last item was a single call, to which the next one is parallel."""
+
+    def read(self, item: Json, pointer: str) -> None:
+        """Read one message."""
+        if not isinstance(item, Mapping):
+            raise UsageError(f"{pointer} is {json_type(item)}, not a message.")
+        item = _flat(item)
+        _check_keys(item, pointer)
+        role = _role(item, pointer)
+        extends, self._extends_calls = self._extends_calls, role == "call"
+        match role:
+            case "system":
+                self.messages.append(SystemMessage(_only_text(item, pointer)))
+            case "user":
+                self._read_user(item, pointer)
+            case "assistant":
+                self._read_assistant(item, pointer)
+            case "call":
+                self._add_calls(_single_calls(item, pointer), "", extends)
+            case "tool":
+                results = _parts_of_type(item, pointer, RESULT_TYPES)
+                for result, place in results or [(item, pointer)]:
+                    self._add_result(result, place)
+
+    def _read_user(self, item: Mapping[str, Json], pointer: str) -> None:
+        parts = _parts(item, pointer)
+        for result, place in parts.results:
+            self._add_result(result, place)
+        if parts.calls:
+            raise UsageError(f"{parts.calls[0][1]} is a tool call in a message of the user.")
+        if parts.text or not parts.results:
+            self._turn += 1
+            self.messages.append(UserMessage(parts.text, _attachments(item)))
+
+    def _read_assistant(self, item: Mapping[str, Json], pointer: str) -> None:
+        parts = _parts(item, pointer)
+        if parts.results:
+            raise UsageError(f"{parts.results[0][1]} is a tool result in a message of the model.")
+        calls = [*parts.calls, *_listed_calls(item, pointer)]
+        if old := item.get("function_call"):
+            calls.append((old, f"{pointer}/function_call"))
+        text = _with_reasoning(item, parts.text, pointer)
+        if calls:
+            self._add_calls(calls, text, extends=False)
+        else:
+            self.messages.append(AssistantMessage(text))
+
+    def _add_calls(self, items: Sequence[tuple[Json, str]], text: str, extends: bool) -> None:
+        calls = tuple(self._parse_call(item, pointer) for item, pointer in items)
+        last = self.messages[-1] if self.messages else None
+        if extends and isinstance(last, ToolCalls):
+            self.messages[-1] = ToolCalls((*last.calls, *calls), last.text)
+        else:
+            self.messages.append(ToolCalls(calls, text))
+
+    def _parse_call(self, item: Json, pointer: str) -> ToolCall:
+        given_id = _first_id(item, CALL_ID_KEYS)
+        name, arguments = _name_and_arguments(item, pointer)
+        number = len(self._order)
+        call_id = given_id or f"call_{number}"
+        while call_id in self._order:
+            call_id, number = f"call_{number}", number + 1
+        call = ToolCall(call_id, name, arguments)
+        self._order[call_id] = len(self._order)
+        self._open.append(_OpenCall(call, given_id, self._order[call_id], self._turn))
+        return call
+
+    def _add_result(self, item: Mapping[str, Json], pointer: str) -> None:
+        found = self._find_call(item, pointer)
+        self._open.remove(found)
+        refused = item.get("refused") is True
+        failed = refused or item.get("is_error") is True or item.get("isError") is True
+        failed = failed or item.get("ok") is False or item.get("status") == "error"
+        skipped = item.get("skipped") is True
+        result = ToolResult(found.call, _result_text(item, pointer), not failed, refused, skipped)
+        # Prompts show results in the order of their calls, because xLAM's format has no ids.
+        place = len(self.messages)
+        while place and self._follows(self.messages[place - 1], found.order):
+            place -= 1
+        self.messages.insert(place, result)
+
+    def _follows(self, message: Message, order: int) -> bool:
+        return isinstance(message, ToolResult) and self._order[message.call.id] > order
+
+    def _find_call(self, item: Mapping[str, Json], pointer: str) -> _OpenCall:
+        """Return the call of a result: by its id, else by its name, else the next one.
+
+        Calls of this turn come first: programs use the same ids again in each turn.
+        """
+        given_id = _first_id(item, RESULT_ID_KEYS)
+        name = _name(item)
+        calls = sorted(self._open, key=lambda one: (-one.turn, one.order))
+        if given_id:
+            calls = [one for one in calls if one.given_id == given_id]
+            same_name = [one for one in calls if one.call.name == name]
+            calls = same_name or calls
+        elif isinstance(name, str) and name:
+            calls = [one for one in calls if one.call.name == name]
+        if calls:
+            return calls[0]
+        if given_id:
+            raise UsageError(
+                f"{pointer}: there is no earlier tool call with the id {given_id!r} that has no "
+                "result."
+            )
+        named = f" of {name!r}" if name else ""
+        raise UsageError(f"{pointer}: there is no earlier tool call{named} without a result.")
+
+
+def _role(item: Mapping[str, Json], pointer: str) -> str:
+    key = next((key for key in ("role", "from", "type") if item.get(key) is not None), "role")
+    given = item.get(key)
+    role = ROLES.get(given.lower()) if isinstance(given, str) else None
+    if role is None:
+        valid = "system, developer, user, assistant, tool"
+        raise UsageError(f"{pointer}/{key} is {given!r}; valid roles are {valid}.")
+    return role
+
+
+def _flat(item: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return a message whose keys LangChain has put into objects within it."""
+    for key in ("data", "additional_kwargs"):
+        if isinstance(inner := item.get(key), Mapping):
+            own = {name: value for name, value in item.items() if value not in (None, "", [])}
+            item = {**inner, **own, key: None}
+    return item
+
+
+def _check_keys(item: Mapping[str, Json], pointer: str) -> None:
+    """Raise an error if a key that is not read has text."""
+    for key, value in item.items():
+        if key not in READ_KEYS and key not in METADATA_KEYS and _has_text(value):
+            raise UsageError(
+                f"{pointer}/{key} cannot be read: no message has the key {key!r}. Move its text to "
+                "content, or remove it."
+            )
+
+
+def _has_text(value: Json) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_text, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_text, value))
+    return isinstance(value, str) and bool(value)
+
+
+def _first_id(item: Json, keys: Sequence[str]) -> str:
+    """Return the first id among the keys as a text; an empty one if there is none."""
+    if not isinstance(item, Mapping):
+        return ""
+    for key in reversed(keys) if item.get("type") == "function_call" else keys:
+        if (value := item.get(key)) not in (None, ""):
+            return str(value)
+    return ""
+
+
+def _name(item: Mapping[str, Json]) -> Json:
+    """Return the name of a call's tool, or None."""
+    return next((item[key] for key in NAME_KEYS if item.get(key) is not None), None)
+
+
+def _name_and_arguments(item: Json, pointer: str) -> tuple[str, Mapping[str, Json]]:
+    """Return the name and the arguments of a call, which may be within "function"."""
+    inner = item.get("function", item) if isinstance(item, Mapping) else None
+    name = _name(inner) if isinstance(inner, Mapping) else None
+    if not isinstance(inner, Mapping) or not isinstance(name, str):
+        raise UsageError(f"{pointer} has no function with a name.")
+    place = f"{pointer}/function" if inner is not item else pointer
+    key = next((key for key in ARGUMENT_KEYS if key in inner), "arguments")
+    arguments, place = inner.get(key), f"{place}/{key}"
+    if isinstance(arguments, str):
+        text = arguments.strip() or "{}"
+        arguments = user_file.parse_json(text, place, surrogates=True)
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, Mapping):
+        raise UsageError(f"{place} is {json_type(arguments)}, not an object.")
+    if exceeds_depth(arguments):
+        raise UsageError(f"{place} is nested more than {MAX_JSON_DEPTH} levels deep.")
+    return name, arguments
+
+
+def _listed_calls(item: Mapping[str, Json], pointer: str) -> Iterator[tuple[Json, str]]:
+    calls = item.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        raise UsageError(f"{pointer}/tool_calls is {json_type(calls)}, not a list.")
+    for number, call in enumerate(calls or ()):
+        yield call, f"{pointer}/tool_calls/{number}"
+
+
+def _single_calls(item: Mapping[str, Json], pointer: str) -> list[tuple[Json, str]]:
+    """Return the calls of an item that is a call itself, or has them as JSON in its text."""
+    if "name" in item:
+        return [(item, pointer)]
+    key = "value" if "value" in item else "content"
+    calls = item.get(key)
+    if isinstance(calls, str):
+        calls = user_file.parse_json(calls, f"{pointer}/{key}", surrogates=True)
+    if isinstance(calls, list):
+        return [(call, f"{pointer}/{key}/{number}") for number, call in enumerate(calls)]
+    return [(calls, f"{pointer}/{key}")]
+
+
+def _content(item: Mapping[str, Json], pointer: str) -> tuple[Json, str]:
+    """Return the content of a message, and its JSON pointer."""
+    keys = [key for key in CONTENT_KEYS if item.get(key) not in (None, "", [])]
+    if len(keys) > 1:
+        raise UsageError(f"{pointer} has both {keys[0]!r} and {keys[1]!r}; remove one of them.")
+    key = next((key for key in (*keys, *CONTENT_KEYS) if key in item), "content")
+    return item.get(key), f"{pointer}/{key}"
+
+
+def _parts(item: Mapping[str, Json], pointer: str, place: str = "") -> _Parts:
+    """Return the text, the calls and the results in a message's content."""
+    content, found_place = _content(item, pointer)
+    place = place or found_place
+    if content is None:
+        return _Parts()
+    if isinstance(content, str):
+        return _Parts(content)
+    if not isinstance(content, list | Mapping):
+        raise UsageError(f"{place} is {json_type(content)}, not a string.")
+    if isinstance(content, Mapping):
+        content = [content]
+    texts: list[str] = []
+    calls: list[tuple[Json, str]] = []
+    results: list[tuple[Json, str]] = []
+    for number, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind in CALL_TYPES:
+            calls.append((part, f"{place}/{number}"))
+        elif kind in RESULT_TYPES:
+            results.append((part, f"{place}/{number}"))
+        else:
+            texts.append(_part_text(part, f"{place}/{number}"))
+    return _Parts("".join(texts), tuple(calls), tuple(results))
+
+
+def _parts_of_type(
+    item: Mapping[str, Json], pointer: str, kinds: Collection[str]
+) -> list[tuple[Mapping[str, Json], str]]:
+    """Return the parts of a message's content that have one of these types."""
+    content, place = _content(item, pointer)
+    return [
+        (part, f"{place}/{number}")
+        for number, part in enumerate(content if isinstance(content, list) else ())
+        if isinstance(part, Mapping) and part.get("type") in kinds
+    ]
+
+
+def _part_text(part: Json, pointer: str) -> str:
+    """Return the text of a part of a content."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Mapping):
+        kind = part.get("type")
+        if isinstance(part.get("text"), str) and kind in TEXT_TYPES:
+            return str(part["text"])
+        if kind == "thinking" and isinstance(part.get("thinking"), str):
+            return _thought(part["thinking"])
+        if kind == "redacted_thinking":
+            return ""
+        if kind == "refusal" and isinstance(part.get("refusal"), str):
+            return str(part["refusal"])
+        raise UsageError(f"{pointer} is a part that is not text; its type is {kind!r}.")
+    raise UsageError(f"{pointer} is a part that is not text, but {json_type(part)}.")
+
+
+def _only_text(item: Mapping[str, Json], pointer: str) -> str:
+    parts = _parts(item, pointer)
+    for _, place in (*parts.calls, *parts.results):
+        raise UsageError(f"{place} is a part that is not text.")
+    return parts.text
+
+
+def _with_reasoning(item: Mapping[str, Json], text: str, pointer: str) -> str:
+    """Return what the model wrote: its reasoning in think tags, its answer and its refusal."""
+    for key in ("refusal", *REASONING_KEYS):
+        if not isinstance(item.get(key), str | None):
+            raise UsageError(f"{pointer}/{key} is {json_type(item[key])}, not a string.")
+    thoughts = next((item[key] for key in REASONING_KEYS if item.get(key)), "")
+    refusal = item.get("refusal") or ""
+    answer = "\n\n".join(filter(None, (text, refusal))) if refusal else text
+    return _thought(thoughts) + answer if thoughts else answer
+
+
+def _thought(text: str) -> str:
+    return f"<think>\n{text.strip()}\n</think>\n\n" if text.strip() else ""
+
+
+def _result_text(item: Mapping[str, Json], pointer: str) -> str:
+    """Return the output of a call: a text, the texts of its parts, or its value as JSON."""
+    content, _ = _content(item, pointer)
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list) and all(map(_is_text_part, content)):
+        return "".join(part["text"] for part in content)
+    return dumps(content)
+
+
+def _is_text_part(part: Json) -> bool:
+    return isinstance(part, Mapping) and isinstance(part.get("text"), str)
+
+
+def _attachments(item: Mapping[str, Json]) -> tuple[str, ...]:
+    """Return the names of a message's attachments, as our own export has them."""
+    names = item.get("attached_files")
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()

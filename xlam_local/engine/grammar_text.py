@@ -1,0 +1,53 @@
+"""A grammar as text for the library that enforces it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import gbnf
+from ..grammar import Enforced, TextOrCalls
+from .load_options import GrammarBackend
+
+CACHED_TEXTS = 8
+SERIALIZERS = {"llguidance": gbnf.to_lark, "llama.cpp": gbnf.to_gbnf}
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarText:
+    """What is enforced, as text: a grammar, or free text and the grammar of calls after it."""
+
+    text: str
+    """The grammar of the reply, or of its calls."""
+    before_calls: str | None = None
+    """The grammar of the text before calls; None if the whole reply is within `text`."""
+    tools: tuple[str, ...] = ()
+    """The names of the tools that the reply may call after text."""
+
+
+class GrammarSerializer:
+    """Serializes grammars for one backend, in any thread.
+
+    The texts of the last grammars are cached, as turns repeat theirs.
+    """
+
+    def __init__(self, backend: GrammarBackend) -> None:
+        self._serialize = SERIALIZERS[backend]
+        self._last: tuple[tuple[gbnf.Grammar, str], ...] = ()
+        """The newest first; replaced as a whole, because other threads may read it."""
+
+    def serialize(self, grammar: Enforced | None) -> GrammarText | None:
+        """Return a grammar as text."""
+        if grammar is None:
+            return None
+        if isinstance(grammar, TextOrCalls):
+            before_calls = self._serialize(grammar.text)
+            return GrammarText(self._text(grammar.calls), before_calls, grammar.tools)
+        return GrammarText(self._text(grammar))
+
+    def _text(self, grammar: gbnf.Grammar) -> str:
+        last = self._last
+        text = next((text for known, text in last if known is grammar), None)
+        if text is None:
+            text = self._serialize(grammar)
+            self._last = ((grammar, text), *last[: CACHED_TEXTS - 1])
+        return text

@@ -1,0 +1,228 @@
+"""The decoding loop: sample tokens under a constraint until a reply ends."""
+
+from __future__ import annotations
+
+import codecs
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import GrammarError
+from ..grammar import CallDetector
+from ..types import PromptPart, Sampling
+from .call_closer import CallCloser
+from .constraint import Constraint
+from .llama_context import DecodeRequest, Logits
+from .llama_model import LlamaModel
+from .sampling import apply_repeat_penalty, sample, truncates
+from .speculative import Decoding, PromptLookupDecoder
+
+CLOSING_TOKENS = 64
+"""Tokens reserved at the end of the limit to close a call."""
+DEAD_END = "The grammar allows no further token."
+
+
+@dataclass(slots=True)
+class CallSwitch:
+    """How a reply changes from free text to calls."""
+
+    prompt: Sequence[int]
+    """The tokens before the reply."""
+    detector: CallDetector
+    """Receives the text, and finds where calls begin."""
+    constraint: Callable[[], Constraint]
+    """Returns the grammar of the calls."""
+    tag_tokens: frozenset[int]
+    """Control tokens that models write before calls."""
+
+
+class ReplyWriter:
+    """Writes one reply of at most `sampling.max_tokens` tokens.
+
+    With `switch`, the reply is text until the model begins calls. The tokens of that beginning are
+    taken back, and the calls are written within their grammar, in its own spelling.
+    """
+
+    def __init__(
+        self,
+        model: LlamaModel,
+        decoder: PromptLookupDecoder,
+        constraint: Constraint,
+        sampling: Sampling,
+        fast_forward: bool,
+        switch: CallSwitch | None = None,
+    ) -> None:
+        self._model = model
+        self._decoder = decoder
+        self._constraint = constraint
+        self._sampling = sampling
+        self._max_tokens = sampling.max_tokens
+        self._fast_forward = fast_forward
+        self._switch = switch
+        self._random = np.random.default_rng(sampling.seed)
+        self._first_tokens: list[int] = []
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._sampling_s = 0.0
+        """Seconds that the grammar has taken for the current token, without fast-forward."""
+        self.grammar_seconds: list[float] = []
+        """The seconds that the grammar took, for each sampled token."""
+        self.count = 0
+        """Tokens written."""
+        self.truncated = False
+        """Whether the limit ended the reply."""
+        self.in_calls = False
+        """Whether the reply changed from text to calls."""
+
+    def forced_start(self) -> list[int]:
+        """Return the tokens that the grammar forces first, to be decoded with the prompt."""
+        if self._switch is not None:
+            return []
+        self._first_tokens = self._forced_tokens()[: self._max_tokens]
+        return self._first_tokens if self._continues(len(self._first_tokens)) else []
+
+    def write(
+        self, call_closer: Callable[[], CallCloser]
+    ) -> Generator[str | DecodeRequest, None, None]:
+        """Yield the text until the reply ends, and requests to decode tokens.
+
+        `forced_start` must have been called, and its tokens decoded. `call_closer` is called if
+        the limit is near and a call is unfinished.
+        """
+        if self._switch is not None and not (yield from self._write_text(self._switch)):
+            return
+        new, decoded = self._first_tokens, True
+        while True:
+            new = new[: self._max_tokens - self.count]
+            self.count += len(new)
+            continues = self._continues(self.count)
+            self.truncated |= not (continues or self._constraint.finished())
+            text = self._decode_text(new, final=not continues)
+            if text:
+                yield text
+            if not continues:
+                return
+            if not decoded:
+                yield from self._decoder.read(new, self._constraint)
+            decoded = False
+            token = self._next_token(call_closer)
+            if token in self._model.end_tokens:
+                if text := self._decode_text([], final=True):
+                    yield text
+                return
+            new = [token, *self._forced_tokens()]
+
+    def _write_text(self, switch: CallSwitch) -> Generator[str | DecodeRequest, None, bool]:
+        """Yield text until the reply ends or calls begin; return whether they begin."""
+        detector, tokens, text_ends = switch.detector, list[int](), list[int]()
+        while self._continues(self.count):
+            token = self._sample_text(switch)
+            if token in self._model.end_tokens:
+                break
+            if token in switch.tag_tokens:
+                detector.opening = len(detector.text)
+            else:
+                tokens.append(token)
+                self.count += 1
+                text = detector.feed(self._decode_text([token], final=False))
+                text_ends.append(len(detector.text))
+                if text:
+                    yield text
+            if detector.opening is not None:
+                yield from self._begin_calls(switch, tokens, text_ends)
+                return True
+            yield from self._decoder.read([token], self._constraint)
+        self.truncated = self.count >= self._max_tokens
+        rest = detector.feed(self._decode_text([], final=True)) + detector.flush()
+        if rest:
+            yield rest
+        return False
+
+    def _sample_text(self, switch: CallSwitch) -> int:
+        """Sample a token of the text, or a control token that models write before calls."""
+        if switch.tag_tokens:
+            best = int(self._logits().argmax())
+            if best in switch.tag_tokens:
+                return best
+        return self._sample()
+
+    def _begin_calls(
+        self, switch: CallSwitch, tokens: Sequence[int], text_ends: Sequence[int]
+    ) -> Decoding:
+        """Take back the tokens from the opening of the calls on, and begin their grammar.
+
+        `text_ends` are the lengths of the text up to the end of each of the `tokens`.
+        """
+        opening = switch.detector.opening
+        assert opening is not None
+        kept = bisect_right(text_ends, opening)
+        # The opening may begin inside a token.
+        rest = switch.detector.text[text_ends[kept - 1] if kept else 0 : opening]
+        text = [*tokens[:kept], *self._model.tokenize((PromptPart(rest),))]
+        self._constraint, self.in_calls = switch.constraint(), True
+        self.count = len(text)
+        self._first_tokens = self._forced_tokens()[: self._max_tokens - self.count]
+        yield from self._decoder.replace([*switch.prompt, *text, *self._first_tokens])
+
+    def _continues(self, count: int) -> bool:
+        return count < self._max_tokens and not self._constraint.finished()
+
+    def _decode_text(self, tokens: Sequence[int], final: bool) -> str:
+        data = b"".join(map(self._model.token_bytes, tokens))
+        return self._utf8.decode(data, final)
+
+    def _forced_tokens(self) -> list[int]:
+        started = time.perf_counter()
+        tokens = self._constraint.fast_forward() if self._fast_forward else []
+        self.grammar_seconds.append(self._sampling_s + time.perf_counter() - started)
+        self._sampling_s = 0.0
+        return tokens
+
+    def _next_token(self, call_closer: Callable[[], CallCloser]) -> int:
+        closing_from = self._max_tokens - min(CLOSING_TOKENS, self._max_tokens // 2)
+        if self.count < closing_from or self._constraint.accepting():
+            return self._sample()
+        self.truncated = True
+        return self._close(call_closer())
+
+    def _sample(self) -> int:
+        """Sample a token that the grammar allows, and advance the grammar by it.
+
+        First a token is sampled without the mask, as checking one token is cheap. If it is
+        allowed, the distribution is the same as with the mask, unless top_k, top_p or min_p
+        exclude tokens: then the mask must be applied first.
+        """
+        logits = self._logits()
+        if self._sampling.temperature == 0 or not truncates(self._sampling):
+            token = sample(logits, self._sampling, self._random)
+            if self._accept(token):
+                return token
+        started = time.perf_counter()
+        masked = self._constraint.mask_logits(logits)
+        self._sampling_s += time.perf_counter() - started
+        token = sample(masked, self._sampling, self._random)
+        if masked[token] == -np.inf or not self._accept(token):
+            raise GrammarError(DEAD_END)
+        return token
+
+    def _close(self, call_closer: CallCloser) -> int:
+        """Choose an allowed token that closes the call, and advance the grammar by it."""
+        masked = self._constraint.mask_logits(self._logits())
+        token = call_closer.next_token(masked)
+        if not self._constraint.accept(token):
+            raise GrammarError(DEAD_END)
+        return token
+
+    def _logits(self) -> Logits:
+        logits = self._decoder.logits()
+        if self._sampling.repeat_penalty == 1:
+            return logits
+        return apply_repeat_penalty(logits, self._decoder.accepted_tokens(), self._sampling)
+
+    def _accept(self, token: int) -> bool:
+        started = time.perf_counter()
+        accepted = self._constraint.accept(token)
+        self._sampling_s += time.perf_counter() - started
+        return accepted

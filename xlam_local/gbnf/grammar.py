@@ -1,0 +1,17 @@
+"""The grammar: named rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..regular.nodes import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """Named rules; the first one is the start."""
+
+    rules: Mapping[str, Node]
+    comments: Mapping[str, str] = field(default_factory=dict)
+    """A comment for each rule that has one, by the rule's name."""

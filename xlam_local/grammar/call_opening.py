@@ -1,0 +1,224 @@
+"""Find where the calls of a reply begin.
+
+A model that may answer or call tools shows its decision in the first characters of a call. Models
+open calls in many spellings: xLAM's array, one object, code fences, tags, OpenAI's wrappers. Only
+these places can open calls:
+
+- the start of a reply, or the end of its reasoning, in any spelling;
+- the start of a later line, for an array of calls, unless the text before it has a code fence;
+- any place, for a tag that models write before calls.
+
+Everything else is text. A call within a sentence or in a code fence after text is an example. A
+tool's definition is not a call. Reasoning, such as `<think>…</think>`, contains no calls.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import regex
+
+from .reply_format import CALL_OPENING
+from .scalars import to_json
+
+REASONING_TAGS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+    ("[THINK]", "[/THINK]"),
+)
+"""What models write before and after their reasoning."""
+CALL_TAGS = (
+    "<tool_call>",
+    "<tool_calls>",
+    "<function_call>",
+    "<|tool_call|>",
+    "<|tool_calls|>",
+    "<|tool_call_start|>",
+    "<|python_tag|>",
+    "<\uff5ctool\u2581calls\u2581begin\uff5c>",
+    "<\uff5ctool\u2581call\u2581begin\uff5c>",
+    "[TOOL_CALLS]",
+)
+"""What models write before calls."""
+_DEFINITION_KEYS = frozenset({"properties", "required", "$schema", "$defs", "additionalProperties"})
+"""Keys of a JSON Schema, which show that `parameters` belongs to a tool's definition."""
+_SCHEMA_TYPES = frozenset({"object", "dict"})
+
+_S = r"\s*+"
+_TAG = f"(?:{'|'.join(map(re.escape, CALL_TAGS))}){_S}"
+_FENCE = rf"```[\w-]*+{_S}"
+_OBJECT = rf"(?:\[{_S})?\{{{_S}"
+_IDS = rf'(?:"(?:id|type)"{_S}:{_S}"[^"\\]{{0,100}}+"{_S},{_S})*+'
+_CALLS_KEY = rf'(?:"(?:tool_calls|function_calls|calls)"{_S}:{_S}\[{_S}\{{{_S})?'
+_FUNCTION_KEY = rf'(?:"(?:function_call|function|tool_call)"{_S}:{_S}\{{{_S})?'
+_NAME_KEY = rf'"(?:name|function|tool|tool_name)"{_S}:{_S}"'
+_ANY_NAME = r'[^"\\]{1,100}+'
+_ARGUMENTS = rf'"{_S},{_S}{_IDS}"arguments"{_S}:{_S}[{{"n]'
+_PARAMETERS = (
+    rf'"{_S},{_S}{_IDS}"(?:parameters|args|input)"{_S}:{_S}\{{{_S}'
+    rf'(?:\}}|"type"{_S}:{_S}(?:[^"\s]|"(?P<type>[^"\\]{{0,100}}+)")'
+    rf'|"(?!type")(?P<key>[^"\\]{{0,100}}+)"{_S}:)'
+)
+_ARGUMENTS_FIRST = rf'{_OBJECT}"arguments"{_S}:{_S}\{{'
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """What begins calls at each kind of place."""
+
+    start: regex.Pattern[str]
+    line: regex.Pattern[str]
+    tag: regex.Pattern[str]
+
+
+@lru_cache(maxsize=64)
+def _patterns(tools: tuple[str, ...], early: bool) -> _Patterns:
+    offered = "|".join(regex.escape(to_json(name)[1:-1]) for name in tools)
+    call = (
+        rf"(?:{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_NAME_KEY}(?:{offered}){_PARAMETERS}"
+        rf"|{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_FUNCTION_KEY}{_NAME_KEY}{_ANY_NAME}{_ARGUMENTS}"
+        rf"|{_ARGUMENTS_FIRST})"
+    )
+    array = rf"\[{_S}\{{{_S}{_IDS}{_NAME_KEY}(?:{offered}){_ARGUMENTS}"
+    if early:
+        named = rf"{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_FUNCTION_KEY}{_NAME_KEY}(?:{offered})\""
+        other = rf"<function=(?:{offered})>|\[(?:{offered})\("
+        call = rf"(?:{named}|{call}|{other})"
+    canonical = rf"|{re.escape(CALL_OPENING)}" if early else ""
+    return _Patterns(
+        regex.compile(rf"{_S}(?:(?:{_TAG}|{_FENCE})*+{call}{canonical})"),
+        regex.compile(array),
+        regex.compile(rf"{_TAG}(?:{_FENCE})?{call}"),
+    )
+
+
+_REASONING = regex.compile(rf"{_S}(?P<tag>{'|'.join(re.escape(tag) for tag, _ in REASONING_TAGS)})")
+_NEXT_PLACE = re.compile(r"[\n<\[]|```")
+
+
+class CallDetector:
+    """Finds the place in a growing text where calls to the `tools` begin.
+
+    `in_reasoning` says that the text begins inside reasoning, because the prompt ended with its
+    tag. With `early`, a call counts as opened as soon as the model shows that it wants one: the
+    rest is then written again, within a grammar. Without it, the text must contain a call's name
+    and the beginning of its arguments, as they will be read.
+    """
+
+    def __init__(
+        self, tools: Collection[str], in_reasoning: bool = False, early: bool = False
+    ) -> None:
+        self.text = ""
+        """The text so far."""
+        self.opening: int | None = None
+        """The position where the calls begin, with the markup before them; None if none begin."""
+        self._patterns = _patterns(tuple(tools), early) if tools else None
+        self._given = 0
+        """How much of the text was returned."""
+        self._position = 0
+        """The place that is examined next."""
+        self._place: Literal["start", "line", "tag", "text", "reasoning"] = "start"
+        self._has_code = False
+        """Whether the text has a code fence."""
+        self._reasoning_end = ""
+        if in_reasoning:
+            self._place, self._reasoning_end = "reasoning", REASONING_TAGS[0][1]
+
+    def feed(self, delta: str) -> str:
+        """Add to the text; return what is certain to stand before any calls."""
+        self.text += delta
+        while self.opening is None and self._examine():
+            pass
+        return self._take(self._certain_end())
+
+    def flush(self) -> str:
+        """Return the rest of the text before the calls: no more text follows."""
+        return self._take(len(self.text) if self.opening is None else self.opening)
+
+    @property
+    def undecided(self) -> str:
+        """The end of the text that may become the beginning of calls."""
+        return "" if self.opening is not None else self.text[self._certain_end() :]
+
+    def _take(self, end: int) -> str:
+        text, self._given = self.text[self._given : end], max(self._given, end)
+        return text
+
+    def _certain_end(self) -> int:
+        if self.opening is not None:
+            return self.opening
+        if self._patterns is None or self._place in ("text", "reasoning"):
+            return len(self.text)
+        return self._position
+
+    def _examine(self) -> bool:
+        """Examine one place, and return whether to go on with the next."""
+        if self._patterns is None:
+            return False
+        match self._place:
+            case "reasoning":
+                return self._find_reasoning_end()
+            case "text":
+                return self._find_next_place()
+            case place:
+                return self._match(getattr(self._patterns, place))
+
+    def _find_reasoning_end(self) -> bool:
+        end = self.text.find(self._reasoning_end, self._position)
+        if end < 0:
+            self._position = max(self._position, len(self.text) - len(self._reasoning_end) + 1)
+            return False
+        self._position, self._place = end + len(self._reasoning_end), "start"
+        return True
+
+    def _find_next_place(self) -> bool:
+        found = _NEXT_PLACE.search(self.text, self._position)
+        if found is None:
+            self._position = len(self.text)
+            return False
+        match found.group():
+            case "```":
+                self._position, self._has_code = found.end(), True
+            case "\n":
+                self._position = found.end()
+                self._place = "text" if self._has_code else "line"
+            case _:
+                self._position, self._place = found.start(), "tag"
+        return True
+
+    def _match(self, pattern: regex.Pattern[str]) -> bool:
+        """Look for calls and reasoning at the position; return False to wait for more text."""
+        reasoning = _REASONING.match(self.text, self._position, partial=True)
+        call = pattern.match(self.text, self._position, partial=True)
+        if call and not call.partial and not _is_definition(call):
+            # Space is kept after reasoning, and is not written before calls that begin a reply.
+            matched = call.group()
+            space = len(matched) - len(matched.lstrip()) if self._position else 0
+            self.opening = self._position + space
+            return False
+        if reasoning and not reasoning.partial:
+            self._position, self._place = reasoning.end(), "reasoning"
+            self._reasoning_end = dict(REASONING_TAGS)[reasoning["tag"]]
+            return True
+        if (call and call.partial) or reasoning:
+            return False
+        # The place itself may be a line's end or a tag, if it was examined as a start or a line.
+        self._position += self._place == "tag"
+        self._place = "text"
+        return True
+
+
+def _is_definition(match: regex.Match[str]) -> bool:
+    """Return whether a match is the beginning of a tool's definition."""
+    groups = match.groupdict()
+    return groups.get("key") in _DEFINITION_KEYS or groups.get("type") in _SCHEMA_TYPES
+
+
+def ends_in_reasoning(prompt: str) -> bool:
+    """Return whether a prompt ends with the tag that begins the model's reasoning."""
+    return prompt.rstrip().endswith(tuple(tag for tag, _ in REASONING_TAGS))

@@ -1,0 +1,90 @@
+"""The format of a reply: plain text, calls, or text followed by calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..gbnf import (
+    Chars,
+    Literal,
+    Node,
+    Ref,
+    Repeat,
+    Token,
+    alt,
+    chars,
+    complement,
+    intersection,
+    seq,
+    token,
+)
+from .scalars import to_json
+
+CALL_OPENING = '[{"name": "'
+ARGUMENTS = ', "arguments": '
+
+TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
+OPTIONAL_SPACE = Repeat(chars("  \t\n\r\r"))
+FENCE = seq(Literal("```"), Repeat(chars("azAZ09--__")), OPTIONAL_SPACE)
+
+
+def _spaced(*parts: str) -> Node:
+    """Return literals with any space before each."""
+    return seq(*(node for part in parts for node in (OPTIONAL_SPACE, Literal(part))))
+
+
+LOOSE_CALL_OPENING = seq(Literal("["), _spaced("{", '"name"', ":", '"'))
+"""The start of calls with any spacing, as models other than xLAM write it."""
+TEXT_WITHOUT_FENCE = intersection(
+    Repeat(TEXT), complement(seq(Repeat(TEXT), Literal("```"), Repeat(TEXT)))
+)
+CALL_PLACE = alt(
+    seq(OPTIONAL_SPACE, Repeat(FENCE, 0, 1)),
+    seq(TEXT_WITHOUT_FENCE, Literal("\n")),
+)
+"""What may stand before calls: nothing, a code fence, or lines of text without one."""
+TEXT_WITHOUT_CALL = intersection(
+    Repeat(TEXT), complement(seq(CALL_PLACE, LOOSE_CALL_OPENING, Repeat(TEXT)))
+)
+"""Text in which no calls begin; a call in a line or in code is an example."""
+TEXT_AND_OPENING = intersection(
+    seq(CALL_PLACE, LOOSE_CALL_OPENING),
+    complement(seq(CALL_PLACE, LOOSE_CALL_OPENING, Repeat(TEXT, 1))),
+)
+"""Text up to the first opening of calls. Both are one lexeme, as the lexer does not backtrack."""
+
+
+def root(choice: str, parallel: bool) -> Node:
+    """Return the body of the rule "root"; the rule "call" follows an opening.
+
+    If the model may also answer, calls may be spaced as the model likes: a model that is forced
+    into another spacing than its own does not find their end.
+    """
+    match choice:
+        case "none":
+            return Token(Repeat(TEXT))
+        case "auto":
+            separator = Token(_spaced("}", ",", "{", '"name"', ":", '"'))
+            closing = seq(Token(_spaced("}", "]")), Repeat(Token(_spaced("```")), 0, 1))
+            return alt(
+                Token(TEXT_WITHOUT_CALL),
+                seq(Token(TEXT_AND_OPENING), _calls(separator, closing, parallel)),
+            )
+        case _:
+            between = token("}, " + CALL_OPENING[1:])
+            return seq(token(CALL_OPENING), _calls(between, token("}]"), parallel))
+
+
+def _calls(separator: Node, closing: Node, parallel: bool) -> Node:
+    more = Repeat(seq(separator, Ref("call"))) if parallel else seq()
+    return seq(Ref("call"), more, closing)
+
+
+def call(rules: Mapping[str, str]) -> Node:
+    """Return what follows an opening: a tool's name, and the rule of its arguments."""
+    return alt(
+        *(
+            seq(token(to_json(tool)[1:]), token(ARGUMENTS), Ref(rule))
+            for tool, rule in rules.items()
+        )
+    )

@@ -1,0 +1,129 @@
+"""Convert OpenAI's JSON format to our types, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+from .errors import ToolFileError
+from .tool_definition import json_type, read_tool
+from .types import (
+    AssistantMessage,
+    ContextUsage,
+    Done,
+    Event,
+    Message,
+    Notice,
+    PrefillProgress,
+    SystemMessage,
+    TextDelta,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    ToolCalls,
+    ToolResult,
+    UserMessage,
+)
+from .user_file import SURROGATE
+
+Json = Any
+
+
+def tools(data: Json) -> tuple[Tool, ...]:
+    """Return the tools in `data`: a list, one tool, or an object with a list of "tools".
+
+    Each tool may be in OpenAI's format or flat, as MCP and Anthropic write it. The list may be
+    called "functions", as OpenAI did earlier. The tools have no function: the caller runs them.
+
+    Raises:
+        ToolFileError: a tool is invalid; the message has its JSON pointer.
+    """
+    lists: Mapping[str, Json] = {"": data}
+    if isinstance(data, Mapping):
+        named = {f"/{key}": data[key] for key in LIST_KEYS if data.get(key) is not None}
+        lists = named or {"": [data]}
+    found: list[Tool] = []
+    for pointer, items in lists.items():
+        if not isinstance(items, list):
+            raise ToolFileError(f"The tools are {json_type(items)}, not a list of tools.")
+        found += [tool(item, f"{pointer}/{number}") for number, item in enumerate(items)]
+    _check_unique(found)
+    return tuple(found)
+
+
+LIST_KEYS = ("tools", "functions")
+
+
+def tool(item: Json, pointer: str) -> Tool:
+    """Return the tool in `item`; `pointer` is its JSON pointer.
+
+    Raises:
+        ToolFileError: the tool is invalid.
+    """
+    return read_tool(item, pointer)
+
+
+def messages_json(messages: Sequence[Message]) -> list[dict[str, Json]]:
+    """Return messages in OpenAI's format."""
+    return [_message_json(message) for message in messages]
+
+
+EVENT_NAMES: Mapping[type, str] = {
+    TextDelta: "text_delta",
+    ToolCallDelta: "tool_call_delta",
+    Notice: "notice",
+    PrefillProgress: "prefill_progress",
+    ContextUsage: "context_usage",
+    Done: "done",
+}
+
+
+def event_json(event: Event) -> dict[str, Json]:
+    """Return an event of a turn as an object with its name and its fields."""
+    if name := EVENT_NAMES.get(type(event)):
+        return {"event": name, **asdict(cast(TextDelta, event))}
+    return {"event": "message", "message": _message_json(cast(Message, event))}
+
+
+def call_to_json(call: ToolCall) -> dict[str, Json]:
+    """Return a call in xLAM's format."""
+    return {"name": call.name, "arguments": call.arguments}
+
+
+def dumps(value: Json, indent: int | None = None) -> str:
+    """Return JSON, by default on one line, with non-ASCII characters unescaped.
+
+    Halves of surrogate pairs, which UTF-8 cannot encode, stay escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _check_unique(found: Sequence[Tool]) -> None:
+    names: set[str] = set()
+    for item in found:
+        if item.name in names:
+            raise ToolFileError(f"There are two tools named {item.name!r}.")
+        names.add(item.name)
+
+
+def _message_json(message: Message) -> dict[str, Json]:
+    match message:
+        case SystemMessage(text):
+            return {"role": "system", "content": text}
+        case UserMessage(text):
+            return {"role": "user", "content": text}
+        case AssistantMessage(text):
+            return {"role": "assistant", "content": text}
+        case ToolCalls(calls, text):
+            tool_calls = [_tool_call_json(call) for call in calls]
+            return {"role": "assistant", "content": text or None, "tool_calls": tool_calls}
+        case ToolResult(call, output):
+            return {"role": "tool", "tool_call_id": call.id, "content": output}
+
+
+def _tool_call_json(call: ToolCall) -> dict[str, Json]:
+    function = {"name": call.name, "arguments": dumps(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}

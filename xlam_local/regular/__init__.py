@@ -1,0 +1,1 @@
+"""Regular languages: ECMA-262 patterns and finite automata."""

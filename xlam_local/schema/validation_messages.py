@@ -1,0 +1,123 @@
+"""Messages of validation: the reason first, then the value, shortened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MAX_SENTENCE_CHARS = 300
+MAX_VALUE_CHARS = 60
+MAX_PATTERN_CHARS = 100
+MAX_CHOICES_CHARS = 150
+
+
+def sentence(error: Any) -> str:
+    """Return what is wrong, without a full stop, for an error of the validator."""
+    message = SENTENCES.get(error.validator, _own_message)
+    return cut(message(error), MAX_SENTENCE_CHARS)
+
+
+def pointer(path: Iterable[object]) -> str:
+    """Return the JSON pointer of a path, with long names shortened."""
+    steps = (cut(str(step), MAX_VALUE_CHARS) for step in path)
+    written = (step.replace("~", "~0").replace("/", "~1") for step in steps)
+    return "".join(f"/{step}" for step in written) or "/"
+
+
+def short(value: Any) -> str:
+    """Return a value as JSON, shortened."""
+    return cut(json.dumps(value, ensure_ascii=False), MAX_VALUE_CHARS)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text with at most `limit` characters and a mark."""
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def _own_message(error: Any) -> str:
+    return str(error.message)
+
+
+def _type(error: Any) -> str:
+    if not error.validator_value:  # the schema that allows nothing
+        return "additional property is not allowed"
+    return f"expected {' or '.join(error.validator_value)}, not {short(error.instance)}"
+
+
+def _enum(error: Any) -> str:
+    choices = cut(", ".join(map(short, error.validator_value)), MAX_CHOICES_CHARS)
+    return f"expected one of {choices}, not {short(error.instance)}"
+
+
+def _limit(words: str) -> Callable[[Any], str]:
+    return lambda error: f"expected {words} {error.validator_value}, not {short(error.instance)}"
+
+
+def _size(words: str, unit: str) -> Callable[[Any], str]:
+    def message(error: Any) -> str:
+        value = error.instance
+        expected = f"expected {words} {error.validator_value} {unit}, not {len(value)}"
+        return f"{expected}: {short(value)}" if value else expected
+
+    return message
+
+
+def _alternatives(error: Any) -> str:
+    """Name the first error of the alternative that is closest to the value."""
+    if not error.context:
+        return f"matches more than one alternative of oneOf: {short(error.instance)}"
+    alternatives: dict[int, list[Any]] = {}
+    for inner in error.context:
+        alternatives.setdefault(inner.schema_path[0], []).append(inner)
+    first, *_ = min(alternatives.values(), key=_distance)
+    place = pointer(first.relative_path)
+    where = "" if place == "/" else f"{place}: "
+    return f"matches no alternative of {error.validator}; the closest: {where}{sentence(first)}"
+
+
+def _distance(errors: list[Any]) -> tuple[bool, int, int]:
+    """Return how far a value is from an alternative: another type, another kind, other faults."""
+    other_type = any(each.validator == "type" and not each.relative_path for each in errors)
+    other_kind = sum(each.validator in ("const", "enum") for each in errors)
+    return other_type, other_kind, len(errors)
+
+
+SENTENCES: Mapping[str | None, Callable[[Any], str]] = {
+    "type": _type,
+    "enum": _enum,
+    "const": lambda error: f"expected {short(error.validator_value)}, not {short(error.instance)}",
+    "minimum": _limit("at least"),
+    "maximum": _limit("at most"),
+    "exclusiveMinimum": _limit("more than"),
+    "exclusiveMaximum": _limit("less than"),
+    "multipleOf": _limit("a multiple of"),
+    "minLength": _size("at least", "characters"),
+    "maxLength": _size("at most", "characters"),
+    "minItems": _size("at least", "items"),
+    "maxItems": _size("at most", "items"),
+    "minProperties": _size("at least", "properties"),
+    "maxProperties": _size("at most", "properties"),
+    "pattern": lambda error: (
+        f"does not match the pattern {cut(error.validator_value, MAX_PATTERN_CHARS)}: "
+        f"{short(error.instance)}"
+    ),
+    "format": lambda error: (
+        f"does not have the format {error.validator_value}: {short(error.instance)}"
+    ),
+    "uniqueItems": lambda error: f"has equal items: {short(error.instance)}",
+    "contains": lambda error: f"has no item that contains allows: {short(error.instance)}",
+    "minContains": lambda error: (
+        f"expected at least {error.validator_value} items that contains allows: "
+        f"{short(error.instance)}"
+    ),
+    "maxContains": lambda error: (
+        f"expected at most {error.validator_value} items that contains allows: "
+        f"{short(error.instance)}"
+    ),
+    "anyOf": _alternatives,
+    "oneOf": _alternatives,
+    "not": lambda error: f"matches the schema of not: {short(error.instance)}",
+    "unevaluatedItems": lambda error: f"has additional items: {short(error.instance)}",
+}
+"""For each keyword of the validator the sentence about its errors."""

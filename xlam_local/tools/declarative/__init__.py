@@ -1,0 +1,1 @@
+"""Tools that a TOML or JSON file declares: commands and HTTP requests with placeholders."""

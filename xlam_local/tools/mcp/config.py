@@ -1,0 +1,260 @@
+"""Read mcp.json, in the format that other MCP clients use, and in those that say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ... import user_file
+from ...errors import ToolFileError, UsageError
+from ..variables import VARIABLE, check_variables, other_form
+
+SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+DEFAULT_TIMEOUT_S = 60.0
+"""Default time limit of a call."""
+DEFAULT_START_TIMEOUT_S = 90.0
+"""Default time limit of a server's start; npx may have to download it first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """One server of mcp.json."""
+
+    name: str
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = ""
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    start_timeout_s: float = DEFAULT_START_TIMEOUT_S
+    disabled: bool = False
+    allowed: tuple[str, ...] = ("*",)
+    """Patterns of the tools that may be offered."""
+    unknown_keys: tuple[str, ...] = ()
+    """Keys that are not supported; they are reported."""
+    notices: tuple[str, ...] = ()
+    """Texts that only look like a variable, each as a sentence."""
+    fault: str = ""
+    """Why the server cannot be started, as a sentence; "" if it can."""
+
+    @property
+    def command_line(self) -> str:
+        """Return the command line or the URL."""
+        return self.url or " ".join((self.command, *self.args))
+
+    def allows(self, tool: str) -> bool:
+        """Return whether `allowedTools` allows this tool."""
+        return any(fnmatchcase(tool, pattern) for pattern in self.allowed)
+
+
+def load_servers(path: Path) -> tuple[ServerConfig, ...]:
+    """Return the servers in the mcp.json at `path`; () if there is no file.
+
+    An error in one server's entry is its `fault`, and does not affect the others.
+
+    Raises:
+        ToolFileError: the file cannot be read or has no object of servers.
+    """
+    try:
+        text = without_comments(user_file.read_text(path))
+        data = user_file.parse_json(text, str(path))
+    except user_file.FileMissing:
+        return ()
+    except UsageError as error:
+        raise ToolFileError(str(error)) from error
+    servers: dict[str, Any] = {}
+    for name, item in _entries(data, path):
+        if name in servers and servers[name] != item:
+            raise ToolFileError(f"{path} has two different servers named {name!r}.")
+        servers[name] = item
+    return tuple(parse_server(name, item) for name, item in servers.items())
+
+
+def _entries(data: Any, path: Path) -> list[tuple[str, Any]]:
+    """Return the entries under every key that names servers."""
+    lists: list[Any] = []
+    if isinstance(data, dict):
+        lists = [data.get(key) for key in SERVER_KEYS]
+        nested = data.get("mcp")
+        if isinstance(nested, dict):
+            lists += [nested[key] for key in SERVER_KEYS if key in nested] or [nested]
+    found = [servers for servers in lists if servers is not None]
+    if not found or not all(isinstance(servers, dict) for servers in found):
+        keys = f"; its keys are {', '.join(data)}" if isinstance(data, dict) and data else ""
+        raise ToolFileError(f'{path} has no object "mcpServers" or "servers"{keys}.')
+    return [entry for servers in found for entry in servers.items()]
+
+
+SERVER_KEYS = ("mcpServers", "servers", "context_servers")
+"""Where Claude Desktop and others, VS Code, and Zed name servers; OpenCode does in "mcp"."""
+COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+TRAILING_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
+
+
+def without_comments(text: str) -> str:
+    """Return JSON with comments and trailing commas as spaces, so that positions stay the same."""
+
+    def blank(match: re.Match[str]) -> str:
+        found = match[0]
+        return found if found.startswith('"') else re.sub(r"[^\n]", " ", found)
+
+    return TRAILING_COMMA.sub(blank, COMMENT.sub(blank, text))
+
+
+def parse_server(name: str, item: Any) -> ServerConfig:
+    """Return one server; an error in its entry is its `fault`."""
+    try:
+        return _parse_server(name, item)
+    except ToolFileError as error:
+        return ServerConfig(name, fault=str(error))
+
+
+def _parse_server(name: str, item: Any) -> ServerConfig:
+    if not SERVER_NAME.fullmatch(name):
+        raise ToolFileError(
+            "The name may contain only letters, digits, spaces, dots, dashes and underscores."
+        )
+    if not isinstance(item, dict):
+        raise ToolFileError("The entry is not a JSON object.")
+    entry = _usual_keys(item)
+    known = {key: entry[key] for key in entry if key in KEY_CHECKS}
+    for key, value in known.items():
+        if not KEY_CHECKS[key](value):
+            raise ToolFileError(f"{key}: invalid value {value!r}.")
+    if ("command" in known) == ("url" in known):
+        raise ToolFileError("Exactly one of command and url is required.")
+    if known.get("type") == "sse":
+        raise ToolFileError("The transport sse is not supported; use streamable HTTP.")
+    notices = tuple(_check_placeholders(known))
+    return ServerConfig(
+        name,
+        command=known.get("command", ""),
+        args=tuple(known.get("args", ())),
+        env=known.get("env", {}),
+        cwd=known.get("cwd", ""),
+        url=known.get("url", ""),
+        headers=known.get("headers", {}),
+        timeout_s=float(known.get("timeout", DEFAULT_TIMEOUT_S)),
+        start_timeout_s=float(known.get("startTimeout", DEFAULT_START_TIMEOUT_S)),
+        disabled=known.get("disabled", False),
+        allowed=tuple(known.get("allowedTools", ("*",))),
+        unknown_keys=tuple(sorted(entry.keys() - KEY_CHECKS.keys())),
+        notices=notices,
+    )
+
+
+def _usual_keys(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with the keys and forms of most programs.
+
+    Raises:
+        ToolFileError: a value is given twice, in two ways that differ.
+    """
+    entry: dict[str, Any] = {}
+    for key, value in item.items():
+        usual = OTHER_NAMES.get(key, key)
+        if usual in entry and entry[usual] != value:
+            raise ToolFileError(f"{key} and {usual} differ; remove one.")
+        entry[usual] = value
+    if isinstance(entry.get("enabled"), bool):
+        entry["disabled"] = not entry.pop("enabled")
+    command = entry.get("command")
+    if isinstance(command, list) and command:
+        entry["command"] = command[0]
+        entry["args"] = [*command[1:], *entry.get("args", [])]
+    if isinstance(entry.get("args"), list):
+        entry["args"] = [_text_of(word) for word in entry["args"]]
+    for key in ("env", "headers"):
+        if isinstance(entry.get(key), dict):
+            entry[key] = {name: _text_of(value) for name, value in entry[key].items()}
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _text_of(value: Any) -> Any:
+    """Return a number or boolean as it is written in JSON, and any other value as it is."""
+    return json.dumps(value) if isinstance(value, int | float) else value
+
+
+def _check_placeholders(known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence about each text that only looks like a variable.
+
+    Raises:
+        ToolFileError: a placeholder is not a variable.
+    """
+    for key in ("command", "args", "env", "cwd", "url", "headers"):
+        value = known.get(key, "")
+        texts = value.values() if isinstance(value, dict) else value
+        for text in [texts] if isinstance(texts, str) else texts:
+            check_variables(text, key)
+            if name := other_form(text):
+                yield f"{key}: {text} is passed as it is; write ${{{name}}} for the variable."
+
+
+OTHER_NAMES = {
+    "environment": "env",
+    "serverUrl": "url",
+    "httpUrl": "url",
+    "workingDirectory": "cwd",
+}
+"""What other programs call a key."""
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) and "\0" not in v for v in value)
+
+
+def _pairs(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(v, str) and "\0" not in v for v in value.values()
+    )
+
+
+def _seconds(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3600
+
+
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _url(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        split = urlsplit(VARIABLE.sub("x", value))
+    except ValueError:
+        return False
+    return split.scheme in {"http", "https"} and bool(split.hostname)
+
+
+TRANSPORTS = {"stdio", "local", "http", "remote", "streamable-http", "streamableHttp", "sse"}
+
+
+def _transport(value: object) -> bool:
+    return isinstance(value, str) and value in TRANSPORTS
+
+
+KEY_CHECKS: Mapping[str, Callable[[object], bool]] = {
+    "type": _transport,
+    "command": _text,
+    "args": _texts,
+    "env": _pairs,
+    "cwd": _text,
+    "url": _url,
+    "headers": _pairs,
+    "timeout": _seconds,
+    "startTimeout": _seconds,
+    "disabled": _flag,
+    "allowedTools": _texts,
+}

@@ -1,0 +1,1 @@
+"""Run programs with limits, or isolated from the rest of the machine."""

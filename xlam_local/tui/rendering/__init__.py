@@ -1,0 +1,1 @@
+"""Render the entries of the transcript as lines of the terminal."""

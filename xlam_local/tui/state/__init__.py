@@ -1,0 +1,1 @@
+"""State and background work of the app, without widgets."""
