@@ -6,14 +6,27 @@ an item of OpenAI's Responses. A key with text that is not read is an error that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import user_file
 from .errors import UsageError
 from .json_depth import MAX_JSON_DEPTH, exceeds_depth
-from .openai_format import dumps, tools
+from .message_content import (
+    CONTENT_KEYS,
+    REASONING_KEYS,
+    RESULT_TYPES,
+    as_thought,
+    message_parts,
+    only_text,
+    output_type,
+    parts_of_type,
+    reasoning_item_text,
+    result_text,
+    with_reasoning,
+)
+from .openai_format import tools
 from .tool_definition import json_type
 from .types import (
     AssistantMessage,
@@ -40,14 +53,13 @@ ROLES = {
     "function_call_output": "tool",
 }
 """What each role of other programs is here."""
-REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 READ_KEYS = frozenset(
     {
         *("role", "from", "type", "id", "name", "system"),
-        *("content", "value", "text", "output", "refusal", *REASONING_KEYS),
+        *(*CONTENT_KEYS, "refusal", *REASONING_KEYS),
         *("tool_calls", "function_call", "arguments"),
         *("tool_call_id", "tool_use_id", "call_id", "toolCallId"),
-        *("tool_name", "toolName", "result"),
+        *("tool_name", "toolName"),
         *("ok", "refused", "skipped", "is_error", "isError", "attached_files"),
     }
 )
@@ -57,17 +69,10 @@ METADATA_KEYS = frozenset(
         *("created", "created_at", "createTime", "update_time", "updated_at"),
         *("timestamp", "time", "date", "usage", "logprobs", "cache_control"),
         *("finish_reason", "stop_reason", "reasoning_details", "thinking_blocks"),
-        *("response_metadata", "usage_metadata"),
+        *("response_metadata", "usage_metadata", "artifact"),
     }
 )
 """Keys whose text is not part of what was said."""
-# Tuples: a type in a file may be any JSON value, and objects are in no set.
-TEXT_TYPES = ("text", "input_text", "output_text", None)
-"""The types of the parts of a content that are text."""
-CALL_TYPES = ("tool_use", "tool-call")
-RESULT_TYPES = ("tool_result", "tool-result")
-"""The types of the parts that are calls and results: Anthropic's and those of Vercel's AI SDK."""
-CONTENT_KEYS = ("content", "value", "text", "output", "result")
 SYSTEM_KEYS = ("system", "system_prompt", "system_message", "instructions")
 """The keys beside the messages that hold the system message."""
 RESULT_ID_KEYS = ("tool_call_id", "tool_use_id", "call_id", "toolCallId")
@@ -108,7 +113,7 @@ def conversation(data: Json) -> tuple[Message, ...]:
     key = next(key for key in LIST_KEYS if isinstance(data.get(key), list))
     reader = _ConversationReader()
     for place in (place for place in SYSTEM_KEYS if data.get(place) is not None):
-        text = _parts({"content": data[place]}, "", f"/{place}").text
+        text = message_parts({"content": data[place]}, "", f"/{place}").text
         reader.messages.append(SystemMessage(text))
     for number, item in enumerate(data[key]):
         reader.read(item, f"/{key}/{number}")
@@ -137,17 +142,6 @@ class _OpenCall:
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The content of a message."""
-
-    text: str = ""
-    calls: tuple[tuple[Json, str], ...] = ()
-    """Parts that are calls, with their JSON pointers."""
-    results: tuple[tuple[Json, str], ...] = ()
-    """Parts that are results of calls."""
-
-
 class _ConversationReader:
     """Reads messages in order, and finds the call of each result."""
 
@@ -157,6 +151,8 @@ class _ConversationReader:
         self._order: dict[str, int] = {}
         """The number of each call by its id here, which no other call has."""
         self._turn = 0
+        self._thoughts = ""
+        """The reasoning of an item of its own, which belongs to the next message of the model."""
         self._extends_calls = False
         """Whether the last item was a single call, to which the next one is parallel."""
 
@@ -165,12 +161,15 @@ class _ConversationReader:
         if not isinstance(item, Mapping):
             raise UsageError(f"{pointer} is {json_type(item)}, not a message.")
         item = _flat(item)
+        if item.get("type") == "reasoning":
+            self._thoughts += as_thought(reasoning_item_text(item, pointer))
+            return
         _check_keys(item, pointer)
         role = _role(item, pointer)
         extends, self._extends_calls = self._extends_calls, role == "call"
         match role:
             case "system":
-                self.messages.append(SystemMessage(_only_text(item, pointer)))
+                self.messages.append(SystemMessage(only_text(item, pointer)))
             case "user":
                 self._read_user(item, pointer)
             case "assistant":
@@ -178,12 +177,12 @@ class _ConversationReader:
             case "call":
                 self._add_calls(_single_calls(item, pointer), "", extends)
             case "tool":
-                results = _parts_of_type(item, pointer, RESULT_TYPES)
+                results = parts_of_type(item, pointer, RESULT_TYPES)
                 for result, place in results or [(item, pointer)]:
                     self._add_result(result, place)
 
     def _read_user(self, item: Mapping[str, Json], pointer: str) -> None:
-        parts = _parts(item, pointer)
+        parts = message_parts(item, pointer)
         for result, place in parts.results:
             self._add_result(result, place)
         if parts.calls:
@@ -193,17 +192,24 @@ class _ConversationReader:
             self.messages.append(UserMessage(parts.text, _attachments(item)))
 
     def _read_assistant(self, item: Mapping[str, Json], pointer: str) -> None:
-        parts = _parts(item, pointer)
+        parts = message_parts(item, pointer)
         if parts.results:
             raise UsageError(f"{parts.results[0][1]} is a tool result in a message of the model.")
         calls = [*parts.calls, *_listed_calls(item, pointer)]
         if old := item.get("function_call"):
-            calls.append((old, f"{pointer}/function_call"))
-        text = _with_reasoning(item, parts.text, pointer)
+            place = f"{pointer}/function_call"
+            # Some servers write their only call under both keys.
+            if _name_and_arguments(old, place) not in [_name_and_arguments(*one) for one in calls]:
+                calls.append((old, place))
+        text = with_reasoning(item, parts.text, pointer)
         if calls:
             self._add_calls(calls, text, extends=False)
         else:
-            self.messages.append(AssistantMessage(text))
+            self.messages.append(AssistantMessage(self._take_thoughts() + text))
+
+    def _take_thoughts(self) -> str:
+        thoughts, self._thoughts = self._thoughts, ""
+        return thoughts
 
     def _add_calls(self, items: Sequence[tuple[Json, str]], text: str, extends: bool) -> None:
         calls = tuple(self._parse_call(item, pointer) for item, pointer in items)
@@ -211,7 +217,7 @@ class _ConversationReader:
         if extends and isinstance(last, ToolCalls):
             self.messages[-1] = ToolCalls((*last.calls, *calls), last.text)
         else:
-            self.messages.append(ToolCalls(calls, text))
+            self.messages.append(ToolCalls(calls, self._take_thoughts() + text))
 
     def _parse_call(self, item: Json, pointer: str) -> ToolCall:
         given_id = _first_id(item, CALL_ID_KEYS)
@@ -231,8 +237,9 @@ class _ConversationReader:
         refused = item.get("refused") is True
         failed = refused or item.get("is_error") is True or item.get("isError") is True
         failed = failed or item.get("ok") is False or item.get("status") == "error"
+        failed = failed or output_type(item.get("output")).startswith("error-")
         skipped = item.get("skipped") is True
-        result = ToolResult(found.call, _result_text(item, pointer), not failed, refused, skipped)
+        result = ToolResult(found.call, result_text(item, pointer), not failed, refused, skipped)
         # Prompts show results in the order of their calls, because xLAM's format has no ids.
         place = len(self.messages)
         while place and self._follows(self.messages[place - 1], found.order):
@@ -279,6 +286,8 @@ def _role(item: Mapping[str, Json], pointer: str) -> str:
 
 def _flat(item: Mapping[str, Json]) -> Mapping[str, Json]:
     """Return a message whose keys LangChain has put into objects within it."""
+    if "lc" in item and isinstance(item.get("kwargs"), Mapping):
+        item = item["kwargs"]
     for key in ("data", "additional_kwargs"):
         if isinstance(inner := item.get(key), Mapping):
             own = {name: value for name, value in item.items() if value not in (None, "", [])}
@@ -331,7 +340,7 @@ def _name_and_arguments(item: Json, pointer: str) -> tuple[str, Mapping[str, Jso
     if isinstance(arguments, str):
         text = arguments.strip() or "{}"
         arguments = user_file.parse_json(text, place, surrogates=True)
-    if arguments is None:
+    if arguments is None or arguments == []:  # PHP writes an empty object as an empty list
         arguments = {}
     if not isinstance(arguments, Mapping):
         raise UsageError(f"{place} is {json_type(arguments)}, not an object.")
@@ -359,107 +368,6 @@ def _single_calls(item: Mapping[str, Json], pointer: str) -> list[tuple[Json, st
     if isinstance(calls, list):
         return [(call, f"{pointer}/{key}/{number}") for number, call in enumerate(calls)]
     return [(calls, f"{pointer}/{key}")]
-
-
-def _content(item: Mapping[str, Json], pointer: str) -> tuple[Json, str]:
-    """Return the content of a message, and its JSON pointer."""
-    keys = [key for key in CONTENT_KEYS if item.get(key) not in (None, "", [])]
-    if len(keys) > 1:
-        raise UsageError(f"{pointer} has both {keys[0]!r} and {keys[1]!r}; remove one of them.")
-    key = next((key for key in (*keys, *CONTENT_KEYS) if key in item), "content")
-    return item.get(key), f"{pointer}/{key}"
-
-
-def _parts(item: Mapping[str, Json], pointer: str, place: str = "") -> _Parts:
-    """Return the text, the calls and the results in a message's content."""
-    content, found_place = _content(item, pointer)
-    place = place or found_place
-    if content is None:
-        return _Parts()
-    if isinstance(content, str):
-        return _Parts(content)
-    if not isinstance(content, list | Mapping):
-        raise UsageError(f"{place} is {json_type(content)}, not a string.")
-    if isinstance(content, Mapping):
-        content = [content]
-    texts: list[str] = []
-    calls: list[tuple[Json, str]] = []
-    results: list[tuple[Json, str]] = []
-    for number, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind in CALL_TYPES:
-            calls.append((part, f"{place}/{number}"))
-        elif kind in RESULT_TYPES:
-            results.append((part, f"{place}/{number}"))
-        else:
-            texts.append(_part_text(part, f"{place}/{number}"))
-    return _Parts("".join(texts), tuple(calls), tuple(results))
-
-
-def _parts_of_type(
-    item: Mapping[str, Json], pointer: str, kinds: Collection[str]
-) -> list[tuple[Mapping[str, Json], str]]:
-    """Return the parts of a message's content that have one of these types."""
-    content, place = _content(item, pointer)
-    return [
-        (part, f"{place}/{number}")
-        for number, part in enumerate(content if isinstance(content, list) else ())
-        if isinstance(part, Mapping) and part.get("type") in kinds
-    ]
-
-
-def _part_text(part: Json, pointer: str) -> str:
-    """Return the text of a part of a content."""
-    if isinstance(part, str):
-        return part
-    if isinstance(part, Mapping):
-        kind = part.get("type")
-        if isinstance(part.get("text"), str) and kind in TEXT_TYPES:
-            return str(part["text"])
-        if kind == "thinking" and isinstance(part.get("thinking"), str):
-            return _thought(part["thinking"])
-        if kind == "redacted_thinking":
-            return ""
-        if kind == "refusal" and isinstance(part.get("refusal"), str):
-            return str(part["refusal"])
-        raise UsageError(f"{pointer} is a part that is not text; its type is {kind!r}.")
-    raise UsageError(f"{pointer} is a part that is not text, but {json_type(part)}.")
-
-
-def _only_text(item: Mapping[str, Json], pointer: str) -> str:
-    parts = _parts(item, pointer)
-    for _, place in (*parts.calls, *parts.results):
-        raise UsageError(f"{place} is a part that is not text.")
-    return parts.text
-
-
-def _with_reasoning(item: Mapping[str, Json], text: str, pointer: str) -> str:
-    """Return what the model wrote: its reasoning in think tags, its answer and its refusal."""
-    for key in ("refusal", *REASONING_KEYS):
-        if not isinstance(item.get(key), str | None):
-            raise UsageError(f"{pointer}/{key} is {json_type(item[key])}, not a string.")
-    thoughts = next((item[key] for key in REASONING_KEYS if item.get(key)), "")
-    refusal = item.get("refusal") or ""
-    answer = "\n\n".join(filter(None, (text, refusal))) if refusal else text
-    return _thought(thoughts) + answer if thoughts else answer
-
-
-def _thought(text: str) -> str:
-    return f"<think>\n{text.strip()}\n</think>\n\n" if text.strip() else ""
-
-
-def _result_text(item: Mapping[str, Json], pointer: str) -> str:
-    """Return the output of a call: a text, the texts of its parts, or its value as JSON."""
-    content, _ = _content(item, pointer)
-    if content is None or isinstance(content, str):
-        return content or ""
-    if isinstance(content, list) and all(map(_is_text_part, content)):
-        return "".join(part["text"] for part in content)
-    return dumps(content)
-
-
-def _is_text_part(part: Json) -> bool:
-    return isinstance(part, Mapping) and isinstance(part.get("text"), str)
 
 
 def _attachments(item: Mapping[str, Json]) -> tuple[str, ...]:

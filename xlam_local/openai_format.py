@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -48,12 +48,26 @@ def tools(data: Json) -> tuple[Tool, ...]:
     for pointer, items in lists.items():
         if not isinstance(items, list):
             raise ToolFileError(f"The tools are {json_type(items)}, not a list of tools.")
-        found += [tool(item, f"{pointer}/{number}") for number, item in enumerate(items)]
+        found += [tool(item, place) for item, place in _declared(items, pointer)]
     _check_unique(found)
     return tuple(found)
 
 
-LIST_KEYS = ("tools", "functions")
+DECLARATION_KEYS = ("functionDeclarations", "function_declarations")
+"""Where Gemini lists the functions of a tool."""
+LIST_KEYS = ("tools", "functions", *DECLARATION_KEYS)
+
+
+def _declared(items: Sequence[Json], pointer: str) -> Iterator[tuple[Json, str]]:
+    """Yield the tools in a list with their JSON pointers, also those in lists of declarations."""
+    for number, item in enumerate(items):
+        place = f"{pointer}/{number}"
+        keys = [key for key in DECLARATION_KEYS if isinstance(item, Mapping) and key in item]
+        lists = [key for key in keys if isinstance(item[key], list)]
+        for key in lists:
+            yield from ((each, f"{place}/{key}/{at}") for at, each in enumerate(item[key]))
+        if not lists:
+            yield item, place
 
 
 def tool(item: Json, pointer: str) -> Tool:

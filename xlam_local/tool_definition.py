@@ -16,7 +16,10 @@ from .types import Schema, Tool
 
 Json = Any
 
-PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema")
+PARAMETER_KEYS = (
+    *("parameters", "inputSchema", "input_schema"),
+    *("parametersJsonSchema", "args_schema"),
+)
 READ_KEYS = ("name", "description", *PARAMETER_KEYS)
 SCHEMA_KEYS = frozenset(
     [
@@ -34,6 +37,8 @@ OTHER_KEYS = frozenset(
     ]
 )
 """Keys of other programs that do not change a call; `strict: true` is always the case."""
+TOOL_TYPES = ("function", "custom", "object", None)
+"""The types of tools that the caller runs, and the type of a schema; other tools run elsewhere."""
 EXTENSION = "x-"
 SIMILAR_RATIO = 0.8
 """How similar, as measured by difflib, a misspelt key is to the one that is meant."""
@@ -61,7 +66,7 @@ def read_tool(item: Json, pointer: str) -> Tool:
         item, place = item["function"], f"{pointer}/function"
     name = _canonical(item).get("name") or _canonical(outer).get("name")
     if not isinstance(name, str) or not name:
-        raise ToolFileError(f"The tool at {place} has no name.")
+        raise ToolFileError(f"The tool at {place} has no name{_what_it_has(item)}.")
     where = f"Tool {name!r} ({place}"
     keys = _merged(_canonical(item), _canonical(outer), f"{where})")
     _check_spelling(keys, f"{where})")
@@ -81,19 +86,36 @@ def _parameters(keys: Mapping[str, Json], where: str) -> Schema:
     if any(other != found[0] for other in found):
         raise ToolFileError(f"{where}): {' and '.join(written)} differ; remove all but one.")
     parameters = found[0] if found else {}
+    if parameters == []:  # PHP writes an empty object as an empty list
+        parameters = {}
     if not isinstance(parameters, Mapping):
         raise ToolFileError(
             f"{where}/{next(iter(written))}): the parameters are {json_type(parameters)}, "
             "not a JSON Schema object."
         )
     beside = {key: value for key, value in keys.items() if key in SCHEMA_KEYS and value is not None}
-    schema = schema_by_name(parameters) if _is_by_name(parameters) else without_nulls(parameters)
+    by_name = _is_by_name(parameters)
+    schema = schema_by_name(parameters) if by_name else _without_absent(parameters)
     return _merged(schema, beside, f"{where})", "the parameters")
 
 
-def without_nulls(schema: Schema) -> Schema:
-    """Return a schema without the keywords that are null, as Go writes what is absent."""
-    return {key: value for key, value in schema.items() if value is not None or key == "const"}
+def _without_absent(schema: Schema) -> Schema:
+    """Return a schema without keywords that are null, or a list of no properties.
+
+    Go and PHP write what is absent so.
+    """
+    return {
+        key: value
+        for key, value in schema.items()
+        if (value is not None or key == "const") and not (key == "properties" and value == [])
+    }
+
+
+def _what_it_has(item: Mapping[str, Json]) -> str:
+    """Return what an object without a name has, for an error message."""
+    if isinstance(kind := item.get("type"), str) and kind != "function":
+        return f"; its type is {kind!r}"
+    return f"; its keys are {', '.join(map(repr, item))}" if item else ""
 
 
 def _is_by_name(parameters: Mapping[str, Json]) -> bool:
@@ -183,7 +205,10 @@ def _unread(keys: Mapping[str, Json]) -> Iterator[str]:
     """Yield the keys that have no effect."""
     for key, value in keys.items():
         known = key in READ_KEYS or key in SCHEMA_KEYS or key in OTHER_KEYS
-        if (not known and not key.startswith(EXTENSION)) or (key == "strict" and value is False):
+        ignored = not known and not key.startswith(EXTENSION)
+        not_strict = key == "strict" and value is False
+        runs_elsewhere = key == "type" and value not in TOOL_TYPES
+        if ignored or not_strict or runs_elsewhere:
             yield key
 
 

@@ -105,12 +105,15 @@ def read_open(file: IO[bytes], name: str) -> str:
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
-    """Yield the lines of an open file that are not blank, each with its name for messages."""
+    """Yield the lines of an open file that are not blank, each with its name for messages.
+
+    Every line may begin with a byte order mark, as in files that were joined.
+    """
     number = start = 0
     while line := _read(file, f"{name}, line {number + 1},", MAX_FILE_BYTES, whole=False):
         number += 1
         where = f"{name}, line {number},"
-        text = decode(line, where, start)
+        text = decode(line, where, start).removeprefix("\ufeff")
         start += len(line)
         if text.strip():
             yield where, text

@@ -51,6 +51,17 @@ def parse(text: str, tools: Collection[str] = TOOLS, first_id: int = 0) -> Reply
         f"<|python_tag|>{json.dumps(ADD)}",
         f"<|tool_call|>{json.dumps([ADD])}",
         f"<tool_call>\n```json\n{json.dumps(ADD)}\n```\n</tool_call>",
+        f"<|tool_call|>{json.dumps([ADD])}<|/tool_call|>",
+        f"<|tool_call_start|>{json.dumps([ADD])}<|tool_call_end|>",
+        f"<|START_ACTION|>{json.dumps([ADD])}<|END_ACTION|>",
+        f"<|action_start|><|plugin|>{json.dumps(ADD)}<|action_end|>",
+        f"<TOOLCALL>{json.dumps([ADD])}</TOOLCALL>",
+        f" functools{json.dumps([ADD])}",
+        f"[TOOL_CALLS]{json.dumps([ADD])}[/TOOL_CALLS]",
+        f"{json.dumps([ADD])}}}]",
+        json.dumps({"role": "assistant", "content": None, "tool_calls": [ADD]}),
+        json.dumps({"action": "add", "action_input": ADD["arguments"]}),
+        json.dumps({"tool": "add", "tool_input": ADD["arguments"]}),
         json.dumps({"tool_calls": [ADD]}),
         json.dumps({"tool_calls": [{"id": "a", "type": "function", "function": ADD}]}),
         json.dumps({"function_call": ADD}),
@@ -91,6 +102,8 @@ def test_text_around_calls_is_kept() -> None:
     tagged = f"Let me see. <tool_call>{json.dumps(ADD)}</tool_call>"
     assert parse(tagged) == ToolCalls((CALL,), "Let me see.")
     assert parse(f'{json.dumps(ADD)}\n{{"note": 1}}') == ToolCalls((CALL,), '{"note": 1}')
+    assert parse(f'{json.dumps([ADD])}\n[{{"sum": 3}}]') == ToolCalls((CALL,), '[{"sum": 3}]')
+    assert parse(f"{json.dumps([ADD])}\n[x] is done") == ToolCalls((CALL,), "[x] is done")
 
 
 @pytest.mark.parametrize("arguments", ["null", '""', "{}", '"{}"'])
@@ -134,6 +147,16 @@ TEXTS_WITHOUT_CALLS = [
     f"<think>\n{json.dumps([ADD])}\n</think>\n\nHello!",
     f"<think>{json.dumps([ADD])}",
     f"[THINK]{json.dumps([ADD])}[/THINK]Hello!",
+    f"<thought>\n{json.dumps([ADD])}\n</thought>Hello!",
+    f"<seed:think>\n{json.dumps([ADD])}\n</seed:think>Hello!",
+    f"\u25c1think\u25b7\n{json.dumps([ADD])}\n\u25c1/think\u25b7Hello!",
+    f"<|START_THINKING|>\n{json.dumps([ADD])}<|END_THINKING|>Hello!",
+    f"<|channel|>analysis<|message|>I may\n{json.dumps([ADD])}<|end|>Hello!",
+    json.dumps({"name": "add", "parameters": {"a": {"type": "integer"}}}),
+    f"Models write `<tool_call>{json.dumps(ADD)}</tool_call>`.",
+    f"Models write:\n```\n<tool_call>\n{json.dumps(ADD)}\n</tool_call>\n```\nThat is it.",
+    f"Models write:\n~~~\n{json.dumps([ADD])}\n~~~\nThat is it.",
+    f'The tag "<tool_call>" begins one: "<tool_call>{json.dumps(ADD)}</tool_call>".',
 ]
 
 
@@ -145,6 +168,19 @@ def test_text_without_calls_is_an_answer(text: str) -> None:
 @pytest.mark.parametrize("text", [*TEXTS_WITHOUT_CALLS, json.dumps([ADD]), '[{"name": "add", "ar'])
 def test_without_tools_everything_is_text(text: str) -> None:
     assert parse(text, ()) == AssistantMessage(text)
+
+
+@pytest.mark.parametrize("text", TEXTS_WITHOUT_CALLS)
+def test_text_without_calls_is_an_answer_in_single_characters(text: str) -> None:
+    assert parse_deltas(list(text))[1] == AssistantMessage(text)
+
+
+@pytest.mark.parametrize("end", ["</think>", "[/THINK]", "</seed:think>", "<|END_THINKING|>"])
+def test_reasoning_that_the_prompt_opened_ends_with_its_own_tag(end: str) -> None:
+    parser = ReplyParser(TOOLS, in_reasoning=True)
+    thought = f"I may send\n{json.dumps([ADD])}\n{end}"
+    events = [*parser.feed(f"{thought}{json.dumps([ADD])}"), *parser.flush()]
+    assert events == [TextDelta(thought), ToolCallDelta(json.dumps([ADD]))]
 
 
 def test_a_reply_may_begin_inside_reasoning() -> None:

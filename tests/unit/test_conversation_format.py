@@ -83,7 +83,7 @@ def test_arguments_may_be_an_object_and_ids_may_be_missing() -> None:
             "arguments is not valid JSON",
         ),
         (
-            {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[]"}}]},
+            {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]},
             "arguments is a list, not an object",
         ),
     ],
@@ -368,3 +368,92 @@ def test_the_tools_beside_a_conversation_are_read(beside: dict[str, Any]) -> Non
 def test_a_system_text_may_have_parts() -> None:
     data = {"system": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
     assert conversation({**data, "messages": []}) == (SystemMessage("ab"),)
+
+
+ASK = {"role": "user", "content": "u"}
+F = ToolCall("c", "f", {"a": 1})
+CALL_OF_F = {
+    "role": "assistant",
+    "content": [{"type": "tool-call", "toolCallId": "c", "toolName": "f", "input": {"a": 1}}],
+}
+
+
+def test_a_call_that_is_written_under_both_keys_is_one_call() -> None:
+    function = {"name": "f", "arguments": '{"a": 1}'}
+    calls = [{"id": "c", "type": "function", "function": function}]
+    message = {"role": "assistant", "tool_calls": calls, "function_call": function}
+    assert conversation({"messages": [ASK, message]})[1:] == (ToolCalls((F,)),)
+
+
+def test_an_empty_list_of_arguments_is_no_arguments() -> None:
+    calls = [{"id": "c", "function": {"name": "f", "arguments": []}}]
+    found = conversation({"messages": [ASK, {"role": "assistant", "tool_calls": calls}]})
+    assert found[1:] == (ToolCalls((ToolCall("c", "f", {}),)),)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected", "ok"),
+    [
+        ({"type": "text", "value": "yes"}, "yes", True),
+        ({"type": "json", "value": {"x": 1}}, '{"x": 1}', True),
+        ({"type": "error-text", "value": "no"}, "no", False),
+        ({"type": "text", "value": "yes", "more": 1}, None, True),
+    ],
+)
+def test_an_output_with_its_type_is_unwrapped(output: Any, expected: str | None, ok: bool) -> None:
+    part = {"type": "tool-result", "toolCallId": "c", "toolName": "f", "output": output}
+    found = conversation({"messages": [ASK, CALL_OF_F, {"role": "tool", "content": [part]}]})
+    written = openai_format.dumps(output) if expected is None else expected
+    assert found[2:] == (ToolResult(F, written, ok),)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "thinking", "thinking": "why", "signature": "s"},
+        {"type": "thinking", "thinking": [{"type": "text", "text": "why"}]},
+        {"type": "reasoning", "text": "why"},
+    ],
+)
+def test_a_part_that_is_reasoning_is_kept(part: Any) -> None:
+    message = {"role": "assistant", "content": [part, {"type": "text", "text": "a"}]}
+    found = conversation({"messages": [ASK, message]})
+    assert found[1:] == (AssistantMessage("<think>\nwhy\n</think>\n\na"),)
+
+
+@pytest.mark.parametrize("summary", [[{"type": "summary_text", "text": "why"}], [], None])
+def test_reasoning_that_is_an_item_belongs_to_the_next_message(summary: Any) -> None:
+    item = {"type": "reasoning", "id": "r", "summary": summary, "encrypted_content": "x"}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1}'}
+    thought = "<think>\nwhy\n</think>\n\n" if summary else ""
+    assert conversation({"messages": [ASK, item, call]})[1:] == (ToolCalls((F,), thought),)
+    answer = {"role": "assistant", "content": "a"}
+    found = conversation({"messages": [ASK, item, answer]})
+    assert found[1:] == (AssistantMessage(f"{thought}a"),)
+
+
+def test_messages_that_langchain_has_serialized_are_read() -> None:
+    kinds = {"HumanMessage": {"type": "human", "content": "u"}, "AIMessage": {"type": "ai"}}
+    messages = [
+        {"lc": 1, "type": "constructor", "id": ["langchain", "schema", kind], "kwargs": inner}
+        for kind, inner in kinds.items()
+    ]
+    messages[1]["kwargs"] = {"type": "ai", "content": "a", "artifact": {"x": "not sent"}}
+    assert conversation({"messages": messages}) == (UserMessage("u"), AssistantMessage("a"))
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"role": "user", "content": [{"toolUse": {}}]}, "its keys are toolUse"),
+        ({"role": "user", "content": "u", "summary": "s"}, "/messages/0/summary cannot be read"),
+        ({"type": "reasoning", "summary": "s"}, "/messages/0/summary is a string, not a list"),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": 5}]},
+            "/messages/0/content/0/thinking is a number, not a string",
+        ),
+    ],
+)
+def test_what_is_not_read_is_named(message: Any, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        conversation({"messages": [message]})

@@ -46,13 +46,18 @@ def written(engine: LocalEngine | SubprocessEngine) -> Prompt:
     "opening",
     [
         '[{"name": "',
-        f'[\n    {{\n        "name": "{NAME}"',
-        f'```json\n[{{"name": "{NAME}"',
-        f'{{"name": "{NAME}"',
-        f'<tool_call>\n{{"name": "{NAME}"',
+        f'[\n    {{\n        "name": "{NAME}",\n        "arguments"',
+        f'```json\n[{{"name": "{NAME}", "arguments"',
+        f'{{"name": "{NAME}", "city"',
+        f'{{"name": "{NAME}"}}',
+        f'<tool_call>\n{{"name": "{NAME}", "arguments"',
         '{"name": "another", "arguments": {',
-        f'{{"type": "function", "function": {{"name": "{NAME}"',
+        f'{{"type": "function", "function": {{"name": "{NAME}", "arguments"',
+        f'{{"action": "{NAME}", "action_input"',
         f"<function={NAME}>",
+        f"[TOOL_CALLS]{NAME}[",
+        f"<tool_call>{NAME}\n",
+        f"<|tool_calls_section_begin|><|tool_call_begin|>functions.{NAME}:",
         f"[{NAME}(",
     ],
 )
@@ -78,15 +83,25 @@ def test_text_before_calls_is_kept(engine: LocalEngine, before: str) -> None:
 
 
 def test_the_reply_ends_if_the_limit_is_reached_within_the_opening(engine: LocalEngine) -> None:
-    opening = f'[ {{"name": "{NAME}"'
+    opening = f'[ {{"name": "{NAME}", "arguments"'
     text, end = generate(engine, written(engine), Sampling(max_tokens=4), forced(opening))
     assert end.truncated
     assert opening.startswith(text)
     assert end.usage.reply_tokens == 4
 
 
-def test_text_that_opens_no_calls_is_written_to_its_end(engine: LocalEngine) -> None:
-    answer = f'For example: [{{"name": "{NAME}", "arguments": {{}}}}]'
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f'For example: [{{"name": "{NAME}", "arguments": {{}}}}]',
+        f'{{"name": "{NAME}", "description": "It does something."}}',
+        f'```json\n{{"name": "{NAME}", "parameters": {{"type": "object"}}}}\n```',
+        f'{{"name": "{NAME}", "parameters": {{"city": {{"type": "string"}}}}}}',
+        f'Write `<tool_call>{{"name": "{NAME}", "arguments": {{}}}}</tool_call>`.',
+        f'<thought>[{{"name": "{NAME}", "arguments": {{}}}}]</thought>No.',
+    ],
+)
+def test_text_that_opens_no_calls_is_written_to_its_end(engine: LocalEngine, answer: str) -> None:
     text, end = generate(engine, written(engine), Sampling(max_tokens=200), forced(answer))
     assert text == answer
     assert not end.truncated
@@ -96,7 +111,7 @@ def test_text_that_opens_no_calls_is_written_to_its_end(engine: LocalEngine) -> 
 def test_a_child_process_writes_the_same(qwen_path: Path) -> None:
     options = LoadOptions(context_size=1024, threads=1)
     local, child = LocalEngine.load(qwen_path, options), SubprocessEngine.load(qwen_path, options)
-    for opening in (f'{{"name": "{NAME}"', "<think>so</think>[{"):
+    for opening in (f'{{"name": "{NAME}", "arguments"', "<think>so</think>[{"):
         expected = generate(local, written(local), SAMPLING, forced(opening))[0]
         assert generate(child, written(child), SAMPLING, forced(opening))[0] == expected
     local.close()

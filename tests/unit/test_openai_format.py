@@ -65,10 +65,19 @@ REQUIRED = {**OBJECT, "required": ["city"]}
         {"name": "f", "parameters": {"city": {**PARAMETER, "required": True}}},
         {"name": "f", "parameters": {"city": PARAMETER}},
         {"name": "f", "parameters": {**REQUIRED, "additionalProperties": None}},
+        {"name": "f", "parametersJsonSchema": REQUIRED},
+        {"name": "f", "args_schema": REQUIRED},
+        {"functionDeclarations": [{"name": "f", "parameters": REQUIRED}]},
+        {"function_declarations": [{"name": "f", "parameters": REQUIRED}]},
     ],
 )
 def test_what_is_unambiguous_is_read_as_it_is_meant(tool: Any) -> None:
     assert openai_format.tools([tool]) == (Tool("f", "", REQUIRED),)
+
+
+def test_an_empty_list_of_parameters_or_properties_is_an_empty_object() -> None:
+    tools = [{"name": "f", "parameters": []}, {"name": "g", "parameters": {"properties": []}}]
+    assert openai_format.tools(tools) == (Tool("f", "", {}), Tool("g", "", {}))
 
 
 def test_parameters_by_name_are_required_unless_they_say_otherwise() -> None:
@@ -91,6 +100,8 @@ def test_parameters_by_name_are_required_unless_they_say_otherwise() -> None:
         ({"name": "f", "strict": False}, ("/0/strict",)),
         ({"name": "f", "description": "x", "descripton": "y"}, ("/0/descripton",)),
         ({"function": {"name": "f", "args": {}}, "id": 1}, ("/0/function/args", "/0/id")),
+        ({"type": "bash_20250124", "name": "bash"}, ("/0/type",)),
+        ({"type": "custom", "name": "f"}, ()),
         ({"name": "f", "title": "F", "annotations": {}, "_meta": {}, "x-a": 1}, ()),
     ],
 )
@@ -108,10 +119,13 @@ def test_the_former_list_of_functions_is_read_too() -> None:
     [
         ("f", "The tools are a string, not a list"),
         ([3], "/0 is a number, not an object"),
-        ([{"name": "f"}, {"description": "d"}], "/1 has no name"),
+        ([{"name": "f"}, {"description": "d"}], "/1 has no name; its keys are 'description'"),
+        ([{"type": "web_search"}], "/0 has no name; its type is 'web_search'"),
+        ([{"toolSpec": {"name": "f"}}], "/0 has no name; its keys are 'toolSpec'"),
+        ({"functionDeclarations": [{"name": "f"}, {}]}, "/functionDeclarations/1 has no name"),
         ({"tools": [{"function": {"name": ""}}]}, "/tools/0/function has no name"),
         ([{"name": "f", "description": 3}], "/0/description"),
-        ([{"name": "f", "parameters": []}], "'f' .*/0/parameters.* a list"),
+        ([{"name": "f", "parameters": [1]}], "'f' .*/0/parameters.* a list"),
         ([{"name": "f"}, {"name": "f"}], "two tools named 'f'"),
         ([{"name": "f", "paramters": {}}], "unknown key 'paramters'; did you mean 'parameters'"),
         ([{"name": "f", "descripton": "d"}], "unknown key 'descripton'; did you mean"),

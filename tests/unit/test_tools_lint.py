@@ -52,3 +52,29 @@ def test_tools_that_are_easily_confused_are_found() -> None:
 def test_too_many_tools_are_a_problem() -> None:
     tools = (Tool(f"{n}" * 4, f"Do it {n} times.", {}) for n in range(17))
     assert "There are 17 tools" in problems(*tools)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"type": "string", "enum": []},
+        {"type": "string", "minLength": 5, "maxLength": 2},
+        {"allOf": [{"type": "string"}, {"type": "integer"}]},
+        {"anyOf": []},
+        {"type": "integer", "enum": ["1", "2"]},
+    ],
+)
+def test_a_parameter_that_can_have_no_value_is_a_problem(impossible: dict[str, object]) -> None:
+    parameters = {"properties": {"a": {**impossible, "description": "x"}}}
+    found = problems(Tool("find_user", "Find a user by their name.", parameters))
+    assert 'no value is valid for "a", so it is never written' in found
+    forbidden = {"properties": {"a": False}}
+    assert problems(Tool("find_user", "Find a user by their name.", forbidden)) == ""
+
+
+def test_a_required_name_without_a_property_is_a_problem() -> None:
+    parameters: dict[str, object] = {"properties": {"a": DESCRIBED}, "required": ["town"]}
+    tool = Tool("find_user", "Find a user by their name.", parameters)
+    assert 'no property is named "town"' in problems(tool)
+    others = {**parameters, "additionalProperties": {"type": "string"}}
+    assert problems(Tool("find_user", "Find a user by their name.", others)) == ""

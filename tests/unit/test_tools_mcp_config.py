@@ -74,7 +74,13 @@ def test_arguments_and_headers_may_be_numbers_and_addresses_have_other_names(
     assert (d.url, d.fault) == ("https://z.org", "")
 
 
-@pytest.mark.parametrize("text", ["$KEY", "{env:KEY}", "%KEY%"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("$KEY", "{env:KEY}", "%KEY%", "$env:KEY", "{{KEY}}", "{{ env.KEY }}"),
+        *("Bearer $KEY", "https://x.org/{env:KEY}/a", "%KEY%\\a", "--key=$KEY"),
+    ],
+)
 def test_what_only_looks_like_a_variable_is_passed_as_it_is_with_a_notice(
     tmp_path: Path, text: str
 ) -> None:

@@ -144,3 +144,9 @@ def test_lines_have_their_number_and_their_byte() -> None:
     assert next(lines) == ("x.jsonl, line 4,", "[]\n")
     with pytest.raises(UsageError, match=r"x\.jsonl, line 5, is not UTF-8: byte 12 is 0xe9"):
         next(lines)
+
+
+def test_each_line_may_begin_with_a_byte_order_mark() -> None:
+    mark = b"\xef\xbb\xbf"
+    lines = user_file.read_lines(io.BytesIO(mark + b"[1]\n" + mark + b"[2]\n"), "x.jsonl")
+    assert [text for _, text in lines] == ["[1]\n", "[2]\n"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidReply
-from ..grammar import CALL_TAGS, CallDetector
+from ..grammar import CALL_END_TAGS, CALL_TAGS, CallDetector
 from ..json_depth import exceeds_depth
 from ..types import AssistantMessage, Reply, TextDelta, ToolCall, ToolCallDelta, ToolCalls
 
@@ -18,13 +18,15 @@ Call = tuple[str, Mapping[str, Json]]
 
 _WRAPPER_KEYS = ("tool_calls", "function_calls", "calls")
 _FUNCTION_KEYS = ("function", "function_call", "tool_call")
-_NAME_KEYS = ("name", "function", "tool", "tool_name")
-_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
-_CLOSING_TAGS = [tag.replace("<", "</", 1) for tag in CALL_TAGS if re.fullmatch(r"<\w+>", tag)]
+_NAME_KEYS = ("name", "function", "tool", "tool_name", "action")
+_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
+_END_TAGS = "|".join(map(re.escape, CALL_END_TAGS))
 _MARKUP = re.compile(
-    rf"(?:{'|'.join(map(re.escape, [*CALL_TAGS, *_CLOSING_TAGS]))}|```[\w-]*|[\s;,\[\]])*"
+    rf"(?:{'|'.join(map(re.escape, CALL_TAGS))}|{_END_TAGS}|```[\w-]*|[\s;,\[\]}}])*"
 )
-"""What models write before, between and after calls."""
+"""What models write before and between calls."""
+_END_MARKUP = re.compile(rf"(?:{_END_TAGS}|```(?![\w-])|[\s;,\]}}])*")
+"""What models write after the last call."""
 _MAX_QUOTED_CHARS = 200
 """Characters of an invalid reply that the error message quotes."""
 
@@ -98,7 +100,7 @@ class ReplyParser:
             if pair
         )
         before = self._detector.text[: self._detector.opening].strip()
-        after = self._calls[values[-1].end :].strip()
+        after = self._calls[_skip(_END_MARKUP, self._calls, values[-1].end) :].strip()
         return ToolCalls(tuple(calls), "\n".join(text for text in (before, after) if text))
 
 
@@ -108,7 +110,6 @@ class _Value:
 
     start: int
     end: int
-    """The end, with the markup after it."""
     calls: list[Call | None]
     """None stands for JSON that is not a call or cannot be decoded."""
 
@@ -118,7 +119,7 @@ def _values(text: str) -> Iterator[_Value]:
 
     An array is entered, so that each of its values is yielded, also if it is not complete.
     """
-    position = first = _skip_markup(text, 0)
+    position = first = _skip(_MARKUP, text, 0)
     while text[position : position + 1] == "{":
         try:
             value, end = json.JSONDecoder().raw_decode(text, position)
@@ -128,12 +129,13 @@ def _values(text: str) -> Iterator[_Value]:
         calls = _calls_in(None if exceeds_depth(value) else value)
         if None in calls and position > first:
             return  # Any other object is text after the calls.
-        yield _Value(position, _skip_markup(text, end), calls)
-        position = _skip_markup(text, end)
+        yield _Value(position, end, calls)
+        position = _skip(_MARKUP, text, end)
 
 
-def _skip_markup(text: str, position: int) -> int:
-    found = _MARKUP.match(text, position)
+def _skip(markup: re.Pattern[str], text: str, position: int) -> int:
+    """Return the position after any markup."""
+    found = markup.match(text, position)
     assert found is not None
     return found.end()
 

@@ -13,11 +13,12 @@ from ..schema import Solver, read_schema, solver_for
 from ..time_limit import time_limit
 from ..types import Schema, Tool
 from . import reply_format
-from .call_opening import CALL_TAGS, CallDetector, ends_in_reasoning
+from .call_opening import CALL_END_TAGS, CALL_TAGS, CallDetector, ends_in_reasoning
 from .compiler import GrammarCompiler, rule_names, shared_rules
 from .report import KeywordReport, keyword_reports
 
 __all__ = [
+    "CALL_END_TAGS",
     "CALL_TAGS",
     "TOO_SLOW",
     "CallDetector",

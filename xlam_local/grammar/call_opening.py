@@ -6,7 +6,7 @@ these places can open calls:
 
 - the start of a reply, or the end of its reasoning, in any spelling;
 - the start of a later line, for an array of calls, unless the text before it has a code fence;
-- any place, for a tag that models write before calls.
+- any place outside code and quotation marks, for a tag that models write before calls.
 
 Everything else is text. A call within a sentence or in a code fence after text is an example. A
 tool's definition is not a call. Reasoning, such as `<think>…</think>`, contains no calls.
@@ -29,41 +29,92 @@ REASONING_TAGS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
+    ("<thought>", "</thought>"),
+    ("<reflection>", "</reflection>"),
+    ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+    ("<unused94>thought", "<unused95>"),
 )
 """What models write before and after their reasoning."""
 CALL_TAGS = (
     "<tool_call>",
     "<tool_calls>",
     "<function_call>",
+    "<function_calls>",
+    "<TOOLCALL>",
     "<|tool_call|>",
     "<|tool_calls|>",
     "<|tool_call_start|>",
+    "<|tool_call_begin|>",
+    "<|tool_calls_section_begin|>",
+    "<|tools_prefix|>",
     "<|python_tag|>",
+    "<|START_ACTION|>",
+    "<|action_start|>",
+    "<|plugin|>",
     "<\uff5ctool\u2581calls\u2581begin\uff5c>",
     "<\uff5ctool\u2581call\u2581begin\uff5c>",
     "[TOOL_CALLS]",
+    "functools",
 )
 """What models write before calls."""
+CALL_END_TAGS = (
+    "</tool_call>",
+    "</tool_calls>",
+    "</function_call>",
+    "</function_calls>",
+    "</TOOLCALL>",
+    "<|/tool_call|>",
+    "<|/tool_calls|>",
+    "<|tool_call_end|>",
+    "<|tool_calls_section_end|>",
+    "<|tools_suffix|>",
+    "<|eom_id|>",
+    "<|END_ACTION|>",
+    "<|action_end|>",
+    "<\uff5ctool\u2581call\u2581end\uff5c>",
+    "<\uff5ctool\u2581calls\u2581end\uff5c>",
+    "[/TOOL_CALLS]",
+)
+"""What models write after calls."""
 _DEFINITION_KEYS = frozenset({"properties", "required", "$schema", "$defs", "additionalProperties"})
 """Keys of a JSON Schema, which show that `parameters` belongs to a tool's definition."""
 _SCHEMA_TYPES = frozenset({"object", "dict"})
+_PARAMETER_TYPES = frozenset(
+    {"string", "number", "integer", "boolean", "array", "object", "str", "int", "float", "bool"}
+)
+"""Types of a parameter, which show that `parameters` has the schema of each parameter."""
 
 _S = r"\s*+"
 _TAG = f"(?:{'|'.join(map(re.escape, CALL_TAGS))}){_S}"
+_NAME_PREFIX = "(?:function<\uff5ctool\u2581sep\uff5c>)?(?:functions\\.)?"
+"""What some models write between a tag and the name of a tool."""
 _FENCE = rf"```[\w-]*+{_S}"
 _OBJECT = rf"(?:\[{_S})?\{{{_S}"
-_IDS = rf'(?:"(?:id|type)"{_S}:{_S}"[^"\\]{{0,100}}+"{_S},{_S})*+'
+_WORD = r'[^"\\]{0,100}+'
+_ID = rf'"(?:id|tool_call_id|type|role)"{_S}:{_S}"{_WORD}"'
+_NO_CONTENT = rf'"content"{_S}:{_S}(?:null|"")'
+_IDS = rf"(?:(?:{_ID}|{_NO_CONTENT}){_S},{_S})*+"
 _CALLS_KEY = rf'(?:"(?:tool_calls|function_calls|calls)"{_S}:{_S}\[{_S}\{{{_S})?'
 _FUNCTION_KEY = rf'(?:"(?:function_call|function|tool_call)"{_S}:{_S}\{{{_S})?'
-_NAME_KEY = rf'"(?:name|function|tool|tool_name)"{_S}:{_S}"'
+_NAME_KEY = rf'"(?:name|function|tool|tool_name|action)"{_S}:{_S}"'
 _ANY_NAME = r'[^"\\]{1,100}+'
 _ARGUMENTS = rf'"{_S},{_S}{_IDS}"arguments"{_S}:{_S}[{{"n]'
-_PARAMETERS = (
-    rf'"{_S},{_S}{_IDS}"(?:parameters|args|input)"{_S}:{_S}\{{{_S}'
-    rf'(?:\}}|"type"{_S}:{_S}(?:[^"\s]|"(?P<type>[^"\\]{{0,100}}+)")'
-    rf'|"(?!type")(?P<key>[^"\\]{{0,100}}+)"{_S}:)'
+_INNER_SCHEMA = (
+    rf'\{{{_S}(?:[^"\s]|"(?!type"){_WORD}"|"type"{_S}:{_S}(?:[^"\s]|"(?P<inner>{_WORD})"))'
 )
+_PARAMETERS = (
+    rf'"{_S},{_S}{_IDS}"(?:parameters|args|input|tool_input|action_input)"{_S}:{_S}\{{{_S}'
+    rf'(?:\}}|"type"{_S}:{_S}(?:[^"\s]|"(?P<type>{_WORD})")'
+    rf'|"(?!type")(?P<key>{_WORD})"{_S}:{_S}(?:[^{{\s]|{_INNER_SCHEMA}))'
+)
+_DEFINING_KEYS = "(?:description|parameters|inputSchema|input_schema)"
+_NO_DEFINITION = rf'"{_S}(?:\}}|,{_S}"(?!{_DEFINING_KEYS}"){_WORD}")'
+"""What follows a name, except what may be a tool's definition."""
 _ARGUMENTS_FIRST = rf'{_OBJECT}"arguments"{_S}:{_S}\{{'
 
 
@@ -85,20 +136,24 @@ def _patterns(tools: tuple[str, ...], early: bool) -> _Patterns:
         rf"|{_ARGUMENTS_FIRST})"
     )
     array = rf"\[{_S}\{{{_S}{_IDS}{_NAME_KEY}(?:{offered}){_ARGUMENTS}"
+    tagged = ""
     if early:
-        named = rf"{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_FUNCTION_KEY}{_NAME_KEY}(?:{offered})\""
+        named = rf"{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_FUNCTION_KEY}{_NAME_KEY}(?:{offered})"
         other = rf"<function=(?:{offered})>|\[(?:{offered})\("
-        call = rf"(?:{named}|{call}|{other})"
+        call = rf"(?:{named}{_NO_DEFINITION}|{call}|{other})"
+        tagged = rf"|(?:{_TAG})++{_NAME_PREFIX}(?:{offered})[^\w-]"
     canonical = rf"|{re.escape(CALL_OPENING)}" if early else ""
     return _Patterns(
-        regex.compile(rf"{_S}(?:(?:{_TAG}|{_FENCE})*+{call}{canonical})"),
+        regex.compile(rf"{_S}(?:(?:{_TAG}|{_FENCE})*+{call}{tagged}{canonical})"),
         regex.compile(array),
-        regex.compile(rf"{_TAG}(?:{_FENCE})?{call}"),
+        regex.compile(rf"{_TAG}(?:{_FENCE})?{call}{tagged}"),
     )
 
 
 _REASONING = regex.compile(rf"{_S}(?P<tag>{'|'.join(re.escape(tag) for tag, _ in REASONING_TAGS)})")
-_NEXT_PLACE = re.compile(r"[\n<\[]|```")
+_NEXT_PLACE = re.compile(r"[\n<\[]|```|~~~")
+_PART_OF_FENCE = re.compile(r"(?:`{1,2}|~{1,2})\Z")
+_QUOTATION_MARKS = ('"', "'", "\u201c", "\u2018", "\u00ab")
 
 
 class CallDetector:
@@ -125,9 +180,12 @@ class CallDetector:
         self._place: Literal["start", "line", "tag", "text", "reasoning"] = "start"
         self._has_code = False
         """Whether the text has a code fence."""
-        self._reasoning_end = ""
+        self._in_code = False
+        """Whether the last code fence is still open."""
+        self._reasoning_ends: tuple[str, ...] = ()
+        """The tags of which the next one ends the reasoning."""
         if in_reasoning:
-            self._place, self._reasoning_end = "reasoning", REASONING_TAGS[0][1]
+            self._place, self._reasoning_ends = "reasoning", tuple(dict(REASONING_TAGS).values())
 
     def feed(self, delta: str) -> str:
         """Add to the text; return what is certain to stand before any calls."""
@@ -169,27 +227,42 @@ class CallDetector:
                 return self._match(getattr(self._patterns, place))
 
     def _find_reasoning_end(self) -> bool:
-        end = self.text.find(self._reasoning_end, self._position)
-        if end < 0:
-            self._position = max(self._position, len(self.text) - len(self._reasoning_end) + 1)
+        found = [
+            (place, place + len(tag))
+            for tag in self._reasoning_ends
+            if (place := self.text.find(tag, self._position)) >= 0
+        ]
+        if not found:
+            longest = max(map(len, self._reasoning_ends))
+            self._position = max(self._position, len(self.text) - longest + 1)
             return False
-        self._position, self._place = end + len(self._reasoning_end), "start"
+        (_, self._position), self._place = min(found), "start"
         return True
 
     def _find_next_place(self) -> bool:
         found = _NEXT_PLACE.search(self.text, self._position)
         if found is None:
-            self._position = len(self.text)
+            part = _PART_OF_FENCE.search(self.text, self._position)
+            self._position = part.start() if part else len(self.text)
             return False
         match found.group():
-            case "```":
+            case "```" | "~~~":
                 self._position, self._has_code = found.end(), True
+                self._in_code = not self._in_code
             case "\n":
                 self._position = found.end()
                 self._place = "text" if self._has_code else "line"
+            case _ if self._is_quoted(found.start()):
+                self._position = found.end()
             case _:
                 self._position, self._place = found.start(), "tag"
         return True
+
+    def _is_quoted(self, position: int) -> bool:
+        """Return whether a place is in code, or behind a quotation mark."""
+        line = self.text[self.text.rfind("\n", 0, position) + 1 : position]
+        in_inline_code = line.count("`") % 2 == 1
+        return self._in_code or in_inline_code or line.endswith(_QUOTATION_MARKS)
 
     def _match(self, pattern: regex.Pattern[str]) -> bool:
         """Look for calls and reasoning at the position; return False to wait for more text."""
@@ -203,7 +276,7 @@ class CallDetector:
             return False
         if reasoning and not reasoning.partial:
             self._position, self._place = reasoning.end(), "reasoning"
-            self._reasoning_end = dict(REASONING_TAGS)[reasoning["tag"]]
+            self._reasoning_ends = (dict(REASONING_TAGS)[reasoning["tag"]],)
             return True
         if (call and call.partial) or reasoning:
             return False
@@ -216,7 +289,11 @@ class CallDetector:
 def _is_definition(match: regex.Match[str]) -> bool:
     """Return whether a match is the beginning of a tool's definition."""
     groups = match.groupdict()
-    return groups.get("key") in _DEFINITION_KEYS or groups.get("type") in _SCHEMA_TYPES
+    return (
+        groups.get("key") in _DEFINITION_KEYS
+        or groups.get("type") in _SCHEMA_TYPES
+        or groups.get("inner") in _PARAMETER_TYPES
+    )
 
 
 def ends_in_reasoning(prompt: str) -> bool:

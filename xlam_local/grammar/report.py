@@ -69,6 +69,29 @@ def keyword_reports(tool: str, solver: Solver) -> Iterator[KeywordReport]:
                 yield KeywordReport(tool, pointer, name, "checked", why)
             else:
                 yield KeywordReport(tool, pointer, name, *_remark(keyword, schema))
+        yield from _impossible_properties(tool, solver, number)
+    yield from _unknown_required(tool, document.schemas[document.root])
+
+
+def _unknown_required(tool: str, schema: Schema) -> Iterator[KeywordReport]:
+    """Yield a report for each required name of a tool that is no parameter."""
+    named = schema.get("properties", {})
+    if not named or schema.keys() & OTHER_PROPERTIES:
+        return
+    for name in schema.get("required", ()):
+        if name not in named and not _similar(name, named):
+            why = f"no property is named {short(name)}"
+            yield KeywordReport(tool, "/required", "required", "unclear", why)
+
+
+def _impossible_properties(tool: str, solver: Solver, number: int) -> Iterator[KeywordReport]:
+    """Yield a report for each property of a schema that can have no value; `false` is meant so."""
+    document = solver.document
+    for name, inner in document.schemas[number].get("properties", {}).items():
+        if document.originals[inner] and solver.is_empty(frozenset([inner])):
+            pointer = f"{document.pointers[number]}/properties/{name}"
+            why = f"no value is valid for {short(name)}, so it is never written"
+            yield KeywordReport(tool, pointer, "properties", "unclear", why)
 
 
 def _written(solver: Solver) -> set[tuple[int, str]]:
@@ -127,6 +150,13 @@ def _required(schema: Schema) -> tuple[Status, str]:
     return "exact", ""
 
 
+OTHER_PROPERTIES = frozenset(
+    [
+        *("additionalProperties", "patternProperties", "unevaluatedProperties", "$ref"),
+        *("$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"),
+    ]
+)
+"""Keywords that may describe properties which `properties` does not name."""
 SIMILAR_RATIO = 0.8
 """How similar, as measured by difflib, a misspelt word is to the one that is meant."""
 REMARKS: Mapping[str, Callable[[Schema], tuple[Status, str]]] = {

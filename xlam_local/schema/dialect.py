@@ -109,8 +109,13 @@ def original_keyword(keyword: str, raw: Mapping[str, Any]) -> str:
     return keyword if keyword in raw else FORMER_KEYWORDS.get(keyword, keyword)
 
 
-def _nulls(done: Keywords, notes: Notes) -> None:
-    """Remove keywords that are null, as Go and other languages write what is absent."""
+def _absent(done: Keywords, notes: Notes) -> None:
+    """Remove keywords that are null, or an empty list of properties.
+
+    Go and other languages write null for what is absent, PHP an empty list for an empty object.
+    """
+    for keyword in [keyword for keyword in SCHEMA_MAP_KEYWORDS if done.get(keyword) == []]:
+        del done[keyword]
     for keyword in [keyword for keyword, value in done.items() if value is None]:
         if keyword == "type":
             notes[keyword] = 'null is read as no type; write "null" to allow only null'
@@ -274,7 +279,7 @@ KEYWORD_TYPES: Mapping[str, str | None] = {
 }
 """Every keyword that restricts values, with the one JSON type to which it applies, or None."""
 MODERNIZERS: tuple[Callable[[Keywords, Notes], None], ...] = (
-    _nulls,
+    _absent,
     _types,
     _exclusive,
     _tuples,

@@ -11,8 +11,11 @@ from ..errors import ToolError, ToolFileError
 VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 """With `env:` before the name as VS Code writes it."""
 PLACEHOLDER = re.compile(r"\$\{[^}]*\}?")
-OTHER_FORMS = re.compile(r"\$([A-Za-z_]\w*)|\{env:(\w+)\}|%(\w+)%")
-"""Variables as shells, OpenCode and Windows write them."""
+OTHER_FORMS = re.compile(
+    r"(?<![\w$])\$(?:env:)?([A-Z_][A-Z0-9_]+)\b|^\$(?:env:)?([A-Za-z_]\w*)$"
+    r"|(?<!\$)\{env:(\w+)\}|\{\{\s*(?:env\.)?(\w+)\s*\}\}|%([A-Z_][A-Z0-9_]+)%|^%(\w+)%$"
+)
+"""Variables as shells, PowerShell, OpenCode, templates and Windows write them."""
 
 
 def expand_variables(
@@ -49,9 +52,12 @@ def check_variables(text: str, where: str) -> None:
             )
 
 
-def other_form(text: str) -> str:
-    """Return the name if a text is a variable in a form that is not replaced, otherwise ""."""
-    found = OTHER_FORMS.fullmatch(text)
+def other_form(text: str, *, within: bool = False) -> str:
+    """Return the name of a variable in a form that is not replaced, otherwise "".
+
+    The text is such a variable, or has one `within`.
+    """
+    found = OTHER_FORMS.search(text) if within else OTHER_FORMS.fullmatch(text)
     return next(filter(None, found.groups())) if found else ""
 
 

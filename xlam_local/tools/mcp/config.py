@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,6 +21,9 @@ DEFAULT_TIMEOUT_S = 60.0
 """Default time limit of a call."""
 DEFAULT_START_TIMEOUT_S = 90.0
 """Default time limit of a server's start; npx may have to download it first."""
+MAX_TIMEOUT_S = 3600
+_short = reprlib.Repr()
+_short.maxstring = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +124,17 @@ def parse_server(name: str, item: Any) -> ServerConfig:
 def _parse_server(name: str, item: Any) -> ServerConfig:
     if not SERVER_NAME.fullmatch(name):
         raise ToolFileError(
-            "The name may contain only letters, digits, spaces, dots, dashes and underscores."
+            "The name must have 1 to 64 letters, digits, spaces, dots, dashes and underscores, "
+            "and begin with a letter or a digit."
         )
     if not isinstance(item, dict):
         raise ToolFileError("The entry is not a JSON object.")
     entry = _usual_keys(item)
     known = {key: entry[key] for key in entry if key in KEY_CHECKS}
     for key, value in known.items():
-        if not KEY_CHECKS[key](value):
-            raise ToolFileError(f"{key}: invalid value {value!r}.")
+        fits, expected = KEY_CHECKS[key]
+        if not fits(value):
+            raise ToolFileError(f"{key} must be {expected}, not {_short.repr(value)}.")
     if ("command" in known) == ("url" in known):
         raise ToolFileError("Exactly one of command and url is required.")
     if known.get("type") == "sse":
@@ -193,7 +199,7 @@ def _check_placeholders(known: Mapping[str, Any]) -> Iterator[str]:
         texts = value.values() if isinstance(value, dict) else value
         for text in [texts] if isinstance(texts, str) else texts:
             check_variables(text, key)
-            if name := other_form(text):
+            if name := other_form(text, within=True):
                 yield f"{key}: {text} is passed as it is; write ${{{name}}} for the variable."
 
 
@@ -220,8 +226,20 @@ def _pairs(value: object) -> bool:
     )
 
 
+def _environment(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and _pairs(value)
+        and all(name and "=" not in name and "\0" not in name for name in value)
+    )
+
+
 def _seconds(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3600
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and 0 < value <= MAX_TIMEOUT_S
+    )
 
 
 def _flag(value: object) -> bool:
@@ -238,23 +256,30 @@ def _url(value: object) -> bool:
     return split.scheme in {"http", "https"} and bool(split.hostname)
 
 
-TRANSPORTS = {"stdio", "local", "http", "remote", "streamable-http", "streamableHttp", "sse"}
+TRANSPORTS = (
+    *("stdio", "local", "http", "remote", "sse"),
+    *("streamable-http", "streamableHttp", "streamable_http"),
+)
 
 
 def _transport(value: object) -> bool:
     return isinstance(value, str) and value in TRANSPORTS
 
 
-KEY_CHECKS: Mapping[str, Callable[[object], bool]] = {
-    "type": _transport,
-    "command": _text,
-    "args": _texts,
-    "env": _pairs,
-    "cwd": _text,
-    "url": _url,
-    "headers": _pairs,
-    "timeout": _seconds,
-    "startTimeout": _seconds,
-    "disabled": _flag,
-    "allowedTools": _texts,
+_LIST_OF_TEXTS = "a list of strings"
+_TEXTS_BY_NAME = "an object of strings"
+_SECONDS = f"a number of seconds above 0, at most {MAX_TIMEOUT_S}"
+KEY_CHECKS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "type": (_transport, f"one of {', '.join(TRANSPORTS)}"),
+    "command": (_text, "a string that is not empty"),
+    "args": (_texts, _LIST_OF_TEXTS),
+    "env": (_environment, "an object of strings by the names of variables"),
+    "cwd": (_text, "a string that is not empty"),
+    "url": (_url, "a URL that begins with http:// or https://"),
+    "headers": (_pairs, _TEXTS_BY_NAME),
+    "timeout": (_seconds, _SECONDS),
+    "startTimeout": (_seconds, _SECONDS),
+    "disabled": (_flag, "true or false"),
+    "allowedTools": (_texts, _LIST_OF_TEXTS),
 }
+"""For each key whether a value is valid, and what is valid in words."""
