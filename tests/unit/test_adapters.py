@@ -25,7 +25,7 @@ from xlam_local.engine import AdapterOption, LoadOptions
 from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.engine.prompt_cache import entries
 from xlam_local.engine.subprocess_engine import SubprocessEngine
-from xlam_local.errors import ModelError, ModelMissing, UsageError, XlamError
+from xlam_local.errors import IntegrityError, ModelError, ModelMissing, UsageError, XlamError
 from xlam_local.models import Store, adapters, gguf, gguf_writer
 from xlam_local.types import Sampling
 
@@ -282,6 +282,50 @@ def test_bfloat16_numbers_are_converted(qwen_path: Path, store: Store, tmp_path:
     with_halves = logits(qwen_path, option(stored))
     plain = adapters.add(write_peft_folder(tmp_path / "plain"), "tiny", qwen_path, store)
     assert np.abs(with_halves - logits(qwen_path, option(plain))).max() < 0.3
+
+
+DAMAGED_RECORDS = {
+    "empty": b"",
+    "cut": b'{"name": "la',
+    "not UTF-8": b"\xff\xfe{",
+    "a list": b"[1]",
+    "a key too many": b'{"name": "lamp", "color": 1}',
+    "keys missing": b'{"name": "lamp"}',
+    "nested": b"[" * 5000,
+    "wrong types": json.dumps(
+        {"name": "lamp", "base": "x", "architecture": "llama", "rank": 1, "size": 1, "sha256": 7}
+    ).encode(),
+    "missing": None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_RECORDS)
+def test_a_damaged_record_is_named_with_what_to_do(
+    qwen_path: Path, store: Store, tmp_path: Path, damage: str
+) -> None:
+    folder = write_peft_folder(tmp_path / "lamp")
+    stored = adapters.add(folder, "tiny", qwen_path, store)
+    record, data = stored.path.with_suffix(".json"), DAMAGED_RECORDS[damage]
+    if data is None:
+        record.unlink()
+    else:
+        record.write_bytes(data)
+    for read in (lambda: adapters.find("lamp", store), lambda: adapters.list_adapters(store)):
+        with pytest.raises(IntegrityError) as caught:
+            read()
+        assert str(caught.value).startswith(str(record))
+        assert "adapters remove lamp`, and add it again" in str(caught.value)
+    assert adapters.remove("lamp", store) == stored.size
+    assert adapters.add(folder, "tiny", qwen_path, store) == stored
+    assert adapters.find("lamp", store) == stored
+
+
+def test_only_names_of_adapters_are_looked_up(qwen_path: Path, store: Store) -> None:
+    for name in ("", "../lamp", "a/b", "lamp"):
+        with pytest.raises(ModelMissing, match="There is no adapter"):
+            adapters.find(name, store)
+        with pytest.raises(ModelMissing):
+            adapters.remove(name, store)
 
 
 @pytest.mark.slow

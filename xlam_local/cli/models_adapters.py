@@ -68,5 +68,5 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Delete the adapter NAME."""
-    removed = adapter_store.remove(name, user_store())
-    click.echo(f"{format_bytes(removed.size)} freed", err=True)
+    size = adapter_store.remove(name, user_store())
+    click.echo(f"{format_bytes(size)} freed", err=True)

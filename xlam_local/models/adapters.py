@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import atomic_file
-from ..errors import ModelError, ModelMissing, UsageError
+from .. import atomic_file, user_file
+from ..errors import IntegrityError, ModelError, ModelMissing, UsageError
 from . import gguf
 from .gguf import GgufHeader
 from .types import Store
@@ -36,6 +36,18 @@ class StoredAdapter:
     sha256: str
     trained_on: str = ""
     """The base model's name in the adapter itself; empty if it names none."""
+
+
+RECORD_TYPES = {
+    "name": str,
+    "base": str,
+    "architecture": str,
+    "rank": int,
+    "size": int,
+    "sha256": str,
+    "trained_on": str,
+}
+"""The types of a record's values."""
 
 
 def add(source: Path, base_name: str, base: Path, store: Store, name: str = "") -> StoredAdapter:
@@ -121,38 +133,62 @@ def find(name: str, store: Store) -> StoredAdapter:
 
     Raises:
         ModelMissing: there is none of that name.
+        IntegrityError: its record is damaged.
     """
-    for adapter in list_adapters(store):
-        if adapter.name == name:
-            return adapter
+    return _read(_stored_file(name, store))
+
+
+def list_adapters(store: Store) -> Sequence[StoredAdapter]:
+    """Return all adapters in the store, by name.
+
+    Raises:
+        IntegrityError: the record of one is damaged.
+    """
+    return [_read(path) for path in sorted(_folder(store).glob("*.gguf"))]
+
+
+def remove(name: str, store: Store) -> int:
+    """Delete an adapter, also one whose record is damaged, and return its bytes.
+
+    Raises:
+        ModelMissing: there is none of that name.
+    """
+    path = _stored_file(name, store)
+    size = path.stat().st_size
+    path.unlink(missing_ok=True)
+    _record_file(path).unlink(missing_ok=True)
+    return size
+
+
+def _stored_file(name: str, store: Store) -> Path:
+    path = _folder(store) / f"{name}.gguf"
+    if NAME.fullmatch(name) and path.is_file():
+        return path
     raise ModelMissing(
         f"There is no adapter {name!r}; add it with `xlam-local models adapters add`, or see "
         "`xlam-local models adapters list`."
     )
 
 
-def list_adapters(store: Store) -> Sequence[StoredAdapter]:
-    """Return all adapters in the store, by name; those without a readable record are left out."""
-    found = []
-    for path in sorted(_folder(store).glob("*.gguf")):
-        try:
-            record = json.loads(_record_file(path).read_text(encoding="utf-8"))
-            found.append(StoredAdapter(**{**record, "path": path}))
-        except (OSError, ValueError, TypeError):
-            continue
-    return found
+def _read(path: Path) -> StoredAdapter:
+    """Return the adapter whose file is `path`, from its record."""
+    try:
+        record = user_file.read_json(_record_file(path))
+        stored = StoredAdapter(**{**record, "path": path})
+    except (UsageError, TypeError) as error:
+        detail = str(error) if isinstance(error, UsageError) else ""
+        raise _damaged(path, detail) from error
+    if any(not isinstance(getattr(stored, key), kind) for key, kind in RECORD_TYPES.items()):
+        raise _damaged(path)
+    return stored
 
 
-def remove(name: str, store: Store) -> StoredAdapter:
-    """Delete an adapter, and return what it was.
-
-    Raises:
-        ModelMissing: there is none of that name.
-    """
-    adapter = find(name, store)
-    adapter.path.unlink(missing_ok=True)
-    _record_file(adapter.path).unlink(missing_ok=True)
-    return adapter
+def _damaged(path: Path, detail: str = "") -> IntegrityError:
+    file = _record_file(path)
+    return IntegrityError(
+        f"{detail or f'{file} is not the record of an adapter.'} The adapter {path.stem} cannot be "
+        f"used. Remove it with `xlam-local models adapters remove {path.stem}`, and add it again."
+    )
 
 
 def _ranks(header: GgufHeader, base: GgufHeader) -> list[int]:

@@ -151,7 +151,11 @@ def _check_shapes(
 
 
 def _weights(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a safetensors file as 16-bit floats."""
+    """Yield the tensors of a safetensors file as 16-bit floats, by name.
+
+    safetensors returns them in another order each time. The converted file must be the same each
+    time, because its SHA-256 is part of the prompt cache's keys.
+    """
     try:
         if file.stat().st_size > MAX_WEIGHTS_BYTES:
             raise ModelError(f"{file} has more than {MAX_WEIGHTS_BYTES >> 30} GiB.")
@@ -160,7 +164,7 @@ def _weights(file: Path) -> Iterator[tuple[str, Tensor]]:
         raise ModelError(f"{file} cannot be read: {error.strerror}.") from error
     except safetensors.SafetensorError as error:
         raise ModelError(f"{file} is not a safetensors file: {error}.") from error
-    for name, entry in entries:
+    for name, entry in sorted(entries, key=lambda pair: str(pair[0])):
         kind = DATA_TYPES.get(entry["dtype"])
         if kind is None:
             raise ModelError(f"{file}: {name} has the type {entry['dtype']}; F32, F16 or BF16 fit.")
