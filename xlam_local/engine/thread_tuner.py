@@ -17,6 +17,8 @@ MAX_WRITTEN_TOKENS = 16
 """The largest size of a batch without parts of prompts whose times are compared."""
 LOAD_INTERVAL_S = 0.5
 """How often the load is measured."""
+MAX_LOAD_INTERVAL_S = 2.0
+"""A longer time contains a rest, in which the load was another one."""
 SLOW_FACTOR = 1.5
 """A step that takes this many times the average is slow."""
 SLOW_STEPS = 2
@@ -35,12 +37,16 @@ class OtherLoad:
         self._cores = 0.0
 
     def read(self) -> float:
-        """Return how many cores the other processes use, measured once in LOAD_INTERVAL_S."""
+        """Return how many cores the other processes use, measured once in LOAD_INTERVAL_S.
+
+        After a rest it is the value before the rest.
+        """
         then, busy_then, own_then = self._last
         if (now := time.monotonic()) - then >= LOAD_INTERVAL_S:
             busy, own = self._cpu_seconds()
             self._last = now, busy, own
-            self._cores = max(0.0, (busy - busy_then - (own - own_then)) / (now - then))
+            if now - then <= MAX_LOAD_INTERVAL_S:
+                self._cores = max(0.0, (busy - busy_then - (own - own_then)) / (now - then))
         return self._cores
 
     def _cpu_seconds(self) -> tuple[float, float]:
@@ -70,8 +76,9 @@ class ThreadTuner:
     """Chooses the number of threads for steps that do the same amount of work.
 
     A trial of another number takes `trial_steps` steps. It begins when steps become slow, when the
-    load changes, and after `max_wait` steps. If the load suggests another number, it begins after
-    `min_wait` steps, and after twice as many each time that the trial was in vain.
+    load changes, and after `max_wait` steps. Once the load has changed or a trial has won, the next
+    begins after `min_wait` steps already, because a few steps beside other processes vary. The wait
+    doubles each time that a trial was in vain.
     """
 
     def __init__(
@@ -80,7 +87,7 @@ class ThreadTuner:
         other_load: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
         *,
-        trial_steps: int = 2,
+        trial_steps: int = 4,
         min_wait: int = 16,
         max_wait: int = 256,
     ) -> None:
@@ -91,7 +98,8 @@ class ThreadTuner:
         self._clock = clock
         self._trial_steps = trial_steps
         self._min_wait, self._max_wait = min_wait, max_wait
-        self._wait = min_wait
+        self._wait = max_wait
+        """The steps until the next trial without a reason."""
         self._average: float | None = None
         """The seconds of a step with the current number of threads."""
         self._steps = 0
@@ -119,7 +127,7 @@ class ThreadTuner:
             self._try(min(self._suggested, self.count - 1))
         elif load_changed:
             self._try(self._suggested)
-        elif self._steps >= (self._max_wait if self._suggested == self.count else self._wait):
+        elif self._steps >= self._wait:
             self._try(self._neighbor())
 
     def _measure_load(self) -> bool:
@@ -130,7 +138,10 @@ class ThreadTuner:
         self._load_measured = now
         before = self._suggested
         self._suggested = max(1, self._max_count - round(self._other_load()))
-        return self._suggested not in (before, self.count)
+        if self._suggested == before:
+            return False
+        self._wait = self._min_wait
+        return self._suggested != self.count
 
     def _neighbor(self) -> int:
         if self._suggested != self.count:
