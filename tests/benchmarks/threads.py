@@ -25,7 +25,7 @@ from xlam_local.bench.run import BUSY_COMMAND
 from xlam_local.engine import LoadOptions
 from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.hardware import compute_cores
-from xlam_local.types import GenerationEnd, Sampling
+from xlam_local.types import GenerationEnd, Prompt, Sampling
 
 CONTEXT = 1024
 FIRST_TOKENS = 8
@@ -61,15 +61,18 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
+def write(engine: SubprocessEngine, written: Prompt, tokens: int) -> float:
+    """Write a text; return its tokens per second."""
+    *_, end = engine.generate(written, None, Sampling(max_tokens=tokens))
+    assert isinstance(end, GenerationEnd)
+    return end.usage.decode_speed
+
+
 def speed(engine: SubprocessEngine, tokens: int) -> float:
     """Return the tokens of a text that are written in a second."""
     written = prompt.render([workload.STORY], (), engine.prompt_format)
-    for count in (FIRST_TOKENS, tokens):
-        *_, end = engine.generate(written, None, Sampling(max_tokens=count))
-        assert isinstance(end, GenerationEnd)
-        if end.usage.decode_speed * MAX_SECONDS < tokens:
-            break
-    return end.usage.decode_speed
+    first = write(engine, written, FIRST_TOKENS)
+    return first if first * MAX_SECONDS < tokens else write(engine, written, tokens)
 
 
 def show(busy: int, speeds: dict[str, list[float]]) -> None:

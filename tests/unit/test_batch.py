@@ -250,5 +250,7 @@ def test_rows_with_the_same_tools_follow_each_other(tmp_path: Path) -> None:
         assert [row.id for row in remaining_rows(mixed, checkpoint)] == ["a", "c", "d"]
         with pytest.raises(UsageError, match="The row 'b' has changed since "):
             remaining_rows([*mixed[:1], *rows("b", tools=one)], checkpoint)
-        with pytest.raises(UsageError, match="has a result of 'b', which is not a row of the input"):
+        with pytest.raises(
+            UsageError, match="has a result of 'b', which is not a row of the input"
+        ):
             remaining_rows(mixed[:1], checkpoint)

@@ -9,9 +9,10 @@ from ..grammar import Enforced
 from ..prompt import PromptFormat
 from ..types import GenerationEnd, Heartbeat, Notice, PrefillProgress, Prompt, Sampling
 
-Generation = Generator[
-    PrefillProgress | str | Notice | Heartbeat | GenerationEnd, bool | None, None
-]
+ReplyItem = PrefillProgress | str | Notice | Heartbeat | GenerationEnd
+"""What an engine yields while a model writes a reply."""
+
+Generation = Generator[ReplyItem, bool | None, None]
 """A reply in progress: events and text, then one GenerationEnd. Sending True ends it early."""
 
 

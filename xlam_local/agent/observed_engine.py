@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..grammar import Enforced
-from ..prompt import PromptFormat
 from ..prompt import text as prompt_text
 from ..reply_record import ReplyRecord
 from ..types import GenerationEnd, Message, Prompt, Sampling, Tool, Usage
 from .context_window import split_turns
-from .engine import Engine, Generation
+from .engine import Engine, Generation, ReplyItem
+from .wrapped_engine import WrappedEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,53 +24,22 @@ class ObservedReply:
     usage: Usage = Usage()
 
 
-class ObservedEngine:
-    """Passes everything on to another engine."""
+class ObservedEngine(WrappedEngine):
+    """Remembers the last reply."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._reply: ObservedReply | None = None
 
-    @property
-    def name(self) -> str:
-        """The model's display name."""
-        return self._engine.name
-
-    @property
-    def prompt_format(self) -> PromptFormat:
-        """The format of the model's prompts."""
-        return self._engine.prompt_format
-
-    @property
-    def context_size(self) -> int:
-        """The size of the context window in tokens."""
-        return self._engine.context_size
-
-    @property
-    def sequences(self) -> int:
-        """How many replies can be written at once."""
-        return self._engine.sequences
-
-    def count(self, prompts: Sequence[Prompt]) -> list[int]:
-        """Return the number of tokens of each prompt."""
-        return self._engine.count(prompts)
+    def observe(self, item: ReplyItem) -> None:
+        """Keep what the reply cost."""
+        if self._reply is not None and isinstance(item, GenerationEnd):
+            self._reply = replace(self._reply, usage=item.usage)
 
     def generate(self, prompt: Prompt, grammar: Enforced | None, sampling: Sampling) -> Generation:
         """Yield what the engine yields."""
         self._reply = ObservedReply(prompt, grammar is not None, sampling)
-        items = self._engine.generate(prompt, grammar, sampling)
-        try:
-            item = next(items, None)
-            while item is not None:
-                if isinstance(item, GenerationEnd):
-                    self._reply = replace(self._reply, usage=item.usage)
-                stop = yield item
-                try:
-                    item = items.send(stop)
-                except StopIteration:
-                    return
-        finally:
-            items.close()
+        yield from super().generate(prompt, grammar, sampling)
 
     def take_record(
         self, before: Sequence[Message], tools: Sequence[Tool], dropped_turns: int

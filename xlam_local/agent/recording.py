@@ -17,8 +17,9 @@ from ..errors import ReplayMismatch, UsageError
 from ..grammar import Enforced, TextOrCalls
 from ..prompt import PromptFormat, format_from_json, format_to_json
 from ..types import GenerationEnd, Prompt, Sampling, Usage
-from .engine import Engine, Generation
+from .engine import Engine, Generation, ReplyItem
 from .prompt_difference import difference
+from .wrapped_engine import WrappedEngine
 
 VERSION = 1
 REDACTED = "[redacted]"
@@ -27,7 +28,7 @@ BYTES_PER_TOKEN = 4
 Json = Any
 
 
-class RecordingEngine:
+class RecordingEngine(WrappedEngine):
     """Passes everything on to a model, and writes each reply to a file that only its owner reads.
 
     What matches a pattern of `redact` is replaced in the file.
@@ -39,9 +40,11 @@ class RecordingEngine:
         Raises:
             UsageError: the file cannot be written, or a pattern is not valid.
         """
-        self._engine, self._path = engine, path
+        super().__init__(engine)
+        self._path = path
         self._patterns = compile_patterns(redact)
         self._counts: dict[str, int] = {}
+        self._text, self._end = "", GenerationEnd()
         head = {
             "xlam_local_recording": VERSION,
             "model": engine.name,
@@ -52,56 +55,34 @@ class RecordingEngine:
         self._write(head, os.O_TRUNC)
 
     @property
-    def name(self) -> str:
-        """The model's display name."""
-        return self._engine.name
-
-    @property
-    def prompt_format(self) -> PromptFormat:
-        """The format of the model's prompts."""
-        return self._engine.prompt_format
-
-    @property
-    def context_size(self) -> int:
-        """The size of the context window in tokens."""
-        return self._engine.context_size
-
-    @property
     def sequences(self) -> int:
         """One: the replies of a recording have an order."""
         return 1
 
     def count(self, prompts: Sequence[Prompt]) -> list[int]:
         """Return the number of tokens of each prompt."""
-        counts = self._engine.count(prompts)
+        counts = super().count(prompts)
         for one, tokens in zip(prompts, counts, strict=True):
             self._counts[_count_key(one, self._patterns)] = tokens
         return counts
 
+    def observe(self, item: ReplyItem) -> None:
+        """Keep what the model writes."""
+        if isinstance(item, str):
+            self._text += item
+        elif isinstance(item, GenerationEnd):
+            self._end = item
+
     def generate(self, prompt: Prompt, grammar: Enforced | None, sampling: Sampling) -> Generation:
         """Yield what the model writes, and record it."""
-        text, end = "", GenerationEnd()
-        items = self._engine.generate(prompt, grammar, sampling)
-        try:
-            item = next(items, None)
-            while item is not None:
-                if isinstance(item, str):
-                    text += item
-                elif isinstance(item, GenerationEnd):
-                    end = item
-                stop = yield item
-                try:
-                    item = items.send(stop)
-                except StopIteration:
-                    break
-        finally:
-            items.close()
+        self._text, self._end = "", GenerationEnd()
+        yield from super().generate(prompt, grammar, sampling)
         self._write(
             {
                 **_request(prompt, grammar, sampling, self._patterns),
-                "text": _redacted(text, self._patterns),
-                "truncated": end.truncated,
-                "usage": asdict(end.usage),
+                "text": _redacted(self._text, self._patterns),
+                "truncated": self._end.truncated,
+                "usage": asdict(self._end.usage),
                 "counts": self._counts,
             }
         )
