@@ -81,7 +81,7 @@ class Checkpoint:
         Raises:
             CheckpointError: the line cannot be written; the rows before it are complete.
         """
-        line = _line(row)
+        line = to_line(row)
         with self._mutex:
             if row[self._key] in self._places:
                 raise ValueError(f"{self.path} already has a row with the id {row[self._key]!r}.")
@@ -270,7 +270,7 @@ def _compare(path: Path, file: Path, fingerprint: Row) -> None:
         )
 
 
-def _line(row: Row) -> bytes:
+def to_line(row: Row) -> bytes:
     """Return a row as a line of UTF-8; a row with half of a surrogate pair is written in ASCII."""
     text = json.dumps(row, ensure_ascii=False, allow_nan=False)
     try:
