@@ -68,7 +68,7 @@ def _open_app(model: str | None, ephemeral: bool) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise click.UsageError("The app needs a terminal; in a script, use `xlam-local ask`.")
     # Only the app and commands with a model write a log; logging.handlers imports sockets.
-    from . import log_file, remote_consent
+    from . import log_file
 
     folders = config.folders()
     if ephemeral:
@@ -80,7 +80,6 @@ def _open_app(model: str | None, ephemeral: bool) -> None:
         settings = config.load(folders.config / "config.toml")
     except UsageError as error:
         settings, notices = config.Config(), (f"{error} The default settings are used.",)
-    settings = remote_consent.ask(model, settings, folders)
     tui.run(model, settings, folders, ephemeral, notices)
 
 

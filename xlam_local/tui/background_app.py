@@ -11,11 +11,13 @@ from textual.app import App
 from textual.message import Message
 
 from ..errors import ModelMissing, XlamError
+from ..remote.errors import RemoteNotAllowed
 from ..terminal_text import escape_control
 from ..types import LoadProgress, Notice
 from . import clipboard
 from .rendering.renderer import preload_markdown
 from .screens.chat import ChatScreen
+from .screens.remote_host import RemoteHostScreen
 from .screens.turns import TitleChanged, TurnStarted
 from .state.background import BackgroundJob
 from .state.controller import ChatController
@@ -50,6 +52,8 @@ class BackgroundApp(App[None]):
         super().__init__()
         self.controller = controller
         self.chat = ChatScreen(controller)
+        self._wanted_model: str | None = None
+        """The name of the model that was loaded last."""
         self._checking_tools = False
         """Whether a thread reads the files of the tools."""
         self._tools_error = ""
@@ -125,6 +129,7 @@ class BackgroundApp(App[None]):
             self.notify("The model is busy. Press Escape to stop it.")
             return
         self.chat.model_state = LOADING
+        self._wanted_model = name
         self.controller.start_loading(name)
         self.start_polling()
         if self.chat.is_mounted:
@@ -155,12 +160,31 @@ class BackgroundApp(App[None]):
         self.chat.show_missing_model(f"{job.error}\n{MISSING_MODEL_HELP}" if is_missing else "")
         if is_missing:
             self.post_message(ModelNeeded())
+        elif isinstance(job.error, RemoteNotAllowed):
+            self._ask_about_host(job.error.host)
         elif job.error is not None:
             self.chat.add_notice(str(job.error), "error", "(/models chooses another model)")
         else:
             self.run_worker(preload_markdown, thread=True)
         self.refresh_title()
         self.chat.send_next()
+
+    def _ask_about_host(self, host: str) -> None:
+        """Ask whether conversations may be sent to a host; if so, load the model again."""
+
+        def answered(allowed: bool | None) -> None:
+            if not allowed:
+                text = f"Nothing is sent to {host}, because you have not allowed it."
+                self.chat.add_notice(text, "warning", "(/model asks again)")
+                return
+            try:
+                self.controller.allow_host(host)
+            except XlamError as error:
+                self.notify_error(error)
+            else:
+                self.load_model(self._wanted_model)
+
+        self.push_screen(RemoteHostScreen(host), answered)
 
     def on_download_requested(self, requested: DownloadRequested) -> None:
         """Download a model in the background, or resume its download."""

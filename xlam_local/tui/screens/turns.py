@@ -340,6 +340,7 @@ class TurnScreen(Screen[None]):
         """Update the status bar, and the statistics panel if it is visible."""
         status = StatusSnapshot(
             model=self.controller.model_name,
+            remote_host=self.controller.remote_host,
             model_state=self.model_state,
             stats=self.stats,
             queued=len(self.queue),

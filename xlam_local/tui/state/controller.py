@@ -151,6 +151,11 @@ class ChatController:
         return self.engine.name if self.engine is not None else ""
 
     @property
+    def remote_host(self) -> str:
+        """The other machine that reads the conversation; empty if there is none."""
+        return getattr(self.engine, "host", "")
+
+    @property
     def device(self) -> str:
         """The devices that the model computes on; empty if there is no model."""
         return self.engine.device if self.engine is not None else ""
@@ -228,6 +233,14 @@ class ChatController:
         path = self.folders.config / "config.toml"
         config.save(path, key, value)
         self.settings = config.load(path)
+
+    def allow_host(self, host: str) -> None:
+        """Allow that conversations are sent to a host, now and in config.toml.
+
+        Raises:
+            UsageError: config.toml is invalid.
+        """
+        self.save_setting("allow_remote", (*self.settings.allow_remote, host))
 
     def setting_choices(self) -> dict[str, list[str]]:
         """Return the values of the settings that depend on the user's files."""

@@ -34,6 +34,8 @@ class StatusSnapshot:
     model_state: str
     """What happens to the model outside a turn; empty if nothing."""
     stats: TurnStats
+    remote_host: str = ""
+    """The other machine that reads the conversation; empty if there is none."""
     queued: int = 0
     """The number of messages in the queue."""
     downloads: str = ""
@@ -59,6 +61,8 @@ class StatusBar(Static):
 def status_line(status: StatusSnapshot, columns: int) -> str:
     """Return as many parts of the status as fit into one line."""
     model, activity, *others = map(escape_control, status_parts(status))
+    if status.remote_host:
+        activity = f"on {escape_control(status.remote_host)} · {activity}"
     room = max(MIN_MODEL_COLUMNS, columns - cell_len(f" · {activity}"))
     line = f"{cut_middle(model, room)} · {activity}" if model else activity
     for part in filter(None, others):
