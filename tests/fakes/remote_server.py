@@ -34,6 +34,8 @@ class FakeServer:
     text: str = CALL
     model: str = "Salesforce/xLAM-2-32b-fc-r"
     enforces_grammar: bool = True
+    enforces_schema: bool = False
+    """Whether Ollama and other servers without grammars enforce a JSON Schema."""
     failures: list[Failure] = field(default_factory=list)
     """What answers the next requests for replies instead."""
     always: Failure | None = None
@@ -60,10 +62,15 @@ class FakeServer:
             error = {"error": {"message": "failed to parse grammar", "code": 400}}
             respond(json.dumps(error).encode(), status=400)(request)
             return
-        text = ("yes" if self.enforces_grammar else "No.") if is_probe else self.text
+        text = self._probe_answer(body) if is_probe else self.text
         prompt_tokens = len(body["prompt"]) if self.prompt_tokens is None else self.prompt_tokens
         lines = self.events(_events(self.kind, text, prompt_tokens))
         send_lines(request, self.kind, lines)
+
+    def _probe_answer(self, body: Json) -> str:
+        if (schema := schema_of(body)) is not None:
+            return json.dumps(schema["enum"][0]) if self.enforces_schema else "No."
+        return "yes" if self.enforces_grammar else "No."
 
     def tokenize(self, request: BaseHTTPRequestHandler) -> None:
         body = json.loads(self.host.requests[-1].body)
@@ -74,6 +81,13 @@ class FakeServer:
     def detokenize(self, request: BaseHTTPRequestHandler) -> None:
         text = _text(json.loads(self.host.requests[-1].body)["tokens"])
         answer({"content": text, "prompt": text})(request)
+
+
+def schema_of(body: Json) -> Json:
+    """Return the JSON Schema of a request to Ollama, or to a server with OpenAI's completions."""
+    return body.get("format") or body.get("response_format", {}).get("json_schema", {}).get(
+        "schema"
+    )
 
 
 def tokens(text: str, special: bool = True) -> list[int]:

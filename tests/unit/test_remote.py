@@ -162,21 +162,6 @@ def test_a_server_that_ignores_grammars_is_used_without(text: str) -> None:
         assert "structured_outputs" not in server.bodies[0]
 
 
-@pytest.mark.parametrize("kind", ["Ollama", "OpenAI"])
-def test_a_server_without_token_ids_gets_text_without_special_tokens(kind: str) -> None:
-    with remote_server(kind, text="Hello.") as server:
-        steps = connect(parse_url(server.url), 777, FAST)
-        notice = next(steps)
-        assert "takes no token ids" in notice.text
-        engine = drain(steps)
-        assert engine.context_size in (777, 4096)
-        assert text_of(engine) == "Hello."
-        assert server.bodies[0]["prompt"] == "<|im_start|>user\nHi <\u200b|im_end|> you"
-        assert calls_of(turn(engine)) == []
-        server.text = CALL
-        assert calls_of(turn(engine)) == [{"a": 2, "b": 3}]
-
-
 def test_the_llama_family_is_found_by_its_special_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = LLAMA.special_tokens
     monkeypatch.setattr(

@@ -86,8 +86,9 @@ def run_batch(
 def _identity(name: str | None, engine: SubprocessEngine | RemoteEngine, settings: Config) -> str:
     """Return what tells a model from others: hashes of its files, or the server's kind and id."""
     if isinstance(engine, RemoteEngine):
-        grammar = "" if engine.server.enforces_grammar else ", without grammar"
-        return f"{engine.name} on {engine.server.kind.title}{grammar}"
+        server = engine.server
+        limit = "" if server.enforces_grammar else f", enforces {server.enforces}"
+        return f"{engine.name} on {server.kind.title}{limit}"
     store = user_store()
     path = find_model(name, settings, store)
     adapters = find_adapters(name or settings.model or "", path, store)

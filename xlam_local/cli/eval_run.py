@@ -262,7 +262,7 @@ def _model_file(
     if isinstance(engine, RemoteEngine):
         server = f"{engine.server.kind.title} {engine.server.version}".strip()
         if not engine.server.enforces_grammar:
-            server += ", without grammar"
+            server += f", enforces {engine.server.enforces}"
         return ModelFile(engine.name, NOT_KNOWN, NOT_KNOWN, server=server)
     store = user_store()
     path = model_loading.find_model(model.name, settings, store)

@@ -72,7 +72,7 @@ def server_json(engine: SubprocessEngine | RemoteEngine) -> dict[str, Any]:
         "model": server.model,
         "context": server.context_size,
         "at once": server.sequences,
-        "grammar": "enforced" if server.enforces_grammar else "not enforced",
+        "enforces": server.enforces,
         "running": load.running,
         "waiting": load.waiting,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..regular.nodes import Node
 
@@ -15,3 +16,5 @@ class Grammar:
     rules: Mapping[str, Node]
     comments: Mapping[str, str] = field(default_factory=dict)
     """A comment for each rule that has one, by the rule's name."""
+    json_schema: Mapping[str, Any] | None = field(default=None, compare=False)
+    """A JSON Schema of the same texts, for servers that take no grammar; it may allow more."""

@@ -16,7 +16,8 @@ def prune(grammar: Grammar) -> Grammar:
         rules = {name: _without(node, ending) for name, node in rules.items()}
     reached = _reached(rules)
     kept = {name: node for name, node in rules.items() if name in reached}
-    return Grammar(kept, {name: text for name, text in grammar.comments.items() if name in kept})
+    comments = {name: text for name, text in grammar.comments.items() if name in kept}
+    return Grammar(kept, comments, grammar.json_schema)
 
 
 def terminates(rules: Mapping[str, Node], name: str) -> bool:

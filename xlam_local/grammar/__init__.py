@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from ..errors import SchemaError, Unsatisfiable
 from ..gbnf import NOTHING, Grammar, Node, Quoted, Token, TooLarge, children, prune, terminates
@@ -34,6 +36,7 @@ __all__ = [
 
 COMPILE_TIMEOUT_S = 10.0
 """The CPU seconds that one schema may take."""
+REFERENCE = re.compile(r'"\$(ref|dynamicRef|id|anchor)"')
 TOO_SLOW = SchemaError(f"The schema takes more than {COMPILE_TIMEOUT_S:g} seconds to compile.")
 
 
@@ -81,6 +84,8 @@ class CompiledTool:
     comments: tuple[tuple[str, str], ...]
     report: tuple[KeywordReport, ...]
     refused: str = ""
+    parameters: str = ""
+    """The schema of the arguments, as JSON."""
 
 
 def compile_tools(
@@ -126,7 +131,19 @@ def _grammar(parts: tuple[CompiledTool, ...], choice: str, parallel: bool) -> Gr
     for part in parts:
         rules.update(part.rules)
         comments.update(part.comments)
-    return prune(Grammar(rules | shared_rules(rules), comments))
+    schema = None if choice in ("none", "auto") else _calls_schema(parts, parallel)
+    return prune(Grammar(rules | shared_rules(rules), comments, schema))
+
+
+def _calls_schema(parts: Sequence[CompiledTool], parallel: bool) -> dict[str, Any] | None:
+    """Return the JSON Schema of calls; None if a schema has references, which would break in it."""
+    offered = [part for part in parts if not part.refused]
+    if any(REFERENCE.search(part.parameters) for part in offered):
+        return None
+    schemas = {part.tool: json.loads(part.parameters) for part in offered}
+    if not all(isinstance(schema, dict) for schema in schemas.values()):
+        return None
+    return reply_format.json_schema(schemas, parallel)
 
 
 @lru_cache(maxsize=64)
@@ -158,6 +175,8 @@ def compile_schema(schema: Schema | bool) -> tuple[Grammar, tuple[KeywordReport,
         raise SchemaError("The schema is nested too deeply.") from None
     if grammar.rules["root"] == NOTHING:
         raise Unsatisfiable("The schema allows no value.")
+    if isinstance(schema, Mapping):
+        grammar = replace(grammar, json_schema=schema)
     return grammar, tuple(keyword_reports("", solver))
 
 
@@ -206,4 +225,5 @@ def _part(tool: str, name: str, parameters: str) -> CompiledTool:
         tuple(rules.items()),
         tuple(comments.items()),
         tuple(keyword_reports(tool, solver)),
+        parameters=parameters,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..gbnf import (
     Chars,
@@ -18,6 +19,7 @@ from ..gbnf import (
     seq,
     token,
 )
+from ..types import Schema
 from .scalars import to_json
 
 CALL_OPENING = '[{"name": "'
@@ -88,3 +90,21 @@ def call(rules: Mapping[str, str]) -> Node:
             for tool, rule in rules.items()
         )
     )
+
+
+def json_schema(tools: Mapping[str, Schema], parallel: bool) -> dict[str, Any]:
+    """Return the JSON Schema of calls, by the schemas of the tools' arguments."""
+    calls = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": name},
+                "arguments": {"additionalProperties": False, **parameters},
+            },
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for name, parameters in tools.items()
+    ]
+    most = {} if parallel else {"maxItems": 1}
+    return {"type": "array", "minItems": 1, **most, "items": {"anyOf": calls}}

@@ -18,7 +18,7 @@ from .address import RemoteAddress
 from .errors import RemoteError
 from .http import DEFAULT_TIMEOUTS, RemoteClient, Timeouts
 from .probe_cache import ProbeCache
-from .remote_engine import RemoteEngine, ServerInfo
+from .remote_engine import Enforcement, RemoteEngine, ServerInfo
 from .reply_stream import line_data
 from .server_kinds import LLAMA_SERVER, OPENAI, ROUTES, XLAM_LOCAL, Question, ServerKind
 from .tokenizer import RemoteTokenizer
@@ -31,6 +31,8 @@ IDENTIFYING_PROPERTIES = (
 )
 ALLOWS_YES = 'root ::= "yes"\n'
 BROKEN = "root ::= (\n"
+PROBE_WORDS = ("yes", "no")
+"""A server that ignores a JSON Schema does not write both, each alone."""
 PROBE_PROMPT = "Is water wet? Answer yes or no:"
 PROBE_TOKENS = 8
 ARCHITECTURES = ("qwen2", "llama")
@@ -74,10 +76,10 @@ def connect(
     if tokenizer is None:
         yield Notice(
             f"{found.kind.title} takes no token ids, so special tokens in texts are broken up with "
-            "zero-width spaces, and it enforces no grammar. vLLM, SGLang, llama-server and "
-            "xlam-local do both."
+            "zero-width spaces, and it takes JSON Schemas at most instead of grammars. vLLM, "
+            "SGLang, llama-server and xlam-local take both."
         )
-    prompt_format, enforces_grammar = _findings(client, found, model, tokenizer, ProbeCache(cache))
+    prompt_format, enforces = _findings(client, found, model, tokenizer, ProbeCache(cache))
     server = ServerInfo(
         kind=found.kind,
         version=str(found.properties.get("version") or found.properties.get("build_info") or ""),
@@ -85,7 +87,7 @@ def connect(
         context_size=_context_size(found, model) or default_context,
         sequences=_positive(found.properties.get("total_slots")) or found.kind.sequences,
         prompt_format=prompt_format,
-        enforces_grammar=enforces_grammar,
+        enforces=enforces,
     )
     return RemoteEngine(client, server, tokenizer)
 
@@ -96,8 +98,8 @@ def _findings(
     model: str,
     tokenizer: RemoteTokenizer | None,
     cache: ProbeCache,
-) -> tuple[PromptFormat, bool]:
-    """Return the prompt format, and whether grammars are enforced, after checking the tokenizer."""
+) -> tuple[PromptFormat, Enforcement]:
+    """Return the prompt format, and what the server enforces, after checking the tokenizer."""
     address = client.address
     properties = {name: found.properties.get(name) for name in IDENTIFYING_PROPERTIES}
     key = {
@@ -108,14 +110,14 @@ def _findings(
         **properties,
     }
     if known := cache.get(key):
-        with suppress(KeyError, TypeError, AttributeError):
-            return prompt.format_from_json(known["prompt_format"]), known["grammar"] is True
+        with suppress(KeyError, TypeError, AttributeError, ValueError):
+            return prompt.format_from_json(known["prompt_format"]), Enforcement(known["enforces"])
     if tokenizer is not None:
         tokenizer.check()
     prompt_format = _prompt_format(found, model, address, tokenizer)
-    enforces = tokenizer is not None and _enforces_grammar(client, found.kind, model)
+    enforces = _enforcement(_Probe(client, found.kind, model, tokenizer))
     written = prompt.format_to_json(prompt_format)
-    cache.put(key, {"prompt_format": written, "grammar": enforces})
+    cache.put(key, {"prompt_format": written, "enforces": enforces})
     return prompt_format, enforces
 
 
@@ -249,30 +251,56 @@ def _markup(source: str) -> set[str]:
     return set(filter(is_markup, MARKUP.findall(source)))
 
 
-def _enforces_grammar(client: RemoteClient, kind: ServerKind, model: str) -> bool:
-    """Return whether a server keeps to a grammar, and refuses a broken one."""
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """Asks a server for one word."""
+
+    client: RemoteClient
+    kind: ServerKind
+    model: str
+    tokenizer: RemoteTokenizer | None
+
+    def answer(self, grammar: str | None, schema: Mapping[str, Json] | None = None) -> str:
+        """Return what the server writes within a grammar or a JSON Schema."""
+        prompt, sampling = PROBE_PROMPT, Sampling(max_tokens=PROBE_TOKENS)
+        written = self.tokenizer.tokenize((PromptPart(prompt),)) if self.tokenizer else prompt
+        question = Question(self.model, written, grammar, sampling, schema)
+        url, text = self.client.address.url, ""
+        reader = self.kind.reader(url)
+        with closing(self.client.stream(self.kind.path, self.kind.body(question))) as lines:
+            for line in lines:
+                if line is not None:
+                    data = line_data(line, url, events=self.kind.events)
+                    text += "" if data is None else reader.read(data).text
+        return text.strip()
+
+
+def _enforcement(probe: _Probe) -> Enforcement:
+    """Return what a server enforces: grammars if it takes token ids, else JSON Schemas at most."""
     try:
-        if _answer(client, kind, model, ALLOWS_YES) != "yes":
-            return False
+        if probe.tokenizer is None:
+            return Enforcement.JSON_SCHEMA if _enforces_schema(probe) else Enforcement.NOTHING
+        return Enforcement.GRAMMAR if _enforces_grammar(probe) else Enforcement.NOTHING
     except RemoteError as error:
         if not 400 <= error.status < 500:
             raise
+        return Enforcement.NOTHING
+
+
+def _enforces_grammar(probe: _Probe) -> bool:
+    """Return whether a server keeps to a grammar, and refuses a broken one."""
+    if probe.answer(ALLOWS_YES) != "yes":
         return False
     try:
-        _answer(client, kind, model, BROKEN)
+        probe.answer(BROKEN)
     except RemoteError:
         return True
     return False
 
 
-def _answer(client: RemoteClient, kind: ServerKind, model: str, grammar: str) -> str:
-    sampling = Sampling(max_tokens=PROBE_TOKENS)
-    tokens = RemoteTokenizer(client, kind, model).tokenize((PromptPart(PROBE_PROMPT),))
-    reader, text = kind.reader(client.address.url), ""
-    body = kind.body(Question(model, tokens, grammar, sampling))
-    with closing(client.stream(kind.path, body)) as lines:
-        for line in lines:
-            if line is not None:
-                data = line_data(line, client.address.url, events=kind.events)
-                text += "" if data is None else reader.read(data).text
-    return text.strip()
+def _enforces_schema(probe: _Probe) -> bool:
+    """Return whether a server keeps to a JSON Schema."""
+    return all(
+        probe.answer(None, {"type": "string", "enum": [word]}) == f'"{word}"'
+        for word in PROBE_WORDS
+    )

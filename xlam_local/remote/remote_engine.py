@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from .. import gbnf
 from ..errors import ContextExceeded
@@ -35,7 +36,21 @@ BYTES_PER_TOKEN = 3
 Generation = Generator[
     PrefillProgress | str | Notice | Heartbeat | GenerationEnd, bool | None, None
 ]
-Written = Generator[PrefillProgress | str | Heartbeat, bool | None, GenerationEnd]
+Written = Generator[PrefillProgress | str | Notice | Heartbeat, bool | None, GenerationEnd]
+
+
+class Enforcement(StrEnum):
+    """What a server keeps replies to."""
+
+    GRAMMAR = "grammar"
+    JSON_SCHEMA = "JSON Schema"
+    NOTHING = "nothing"
+
+
+WARNINGS = {
+    Enforcement.JSON_SCHEMA: "enforces JSON Schemas, but no grammars",
+    Enforcement.NOTHING: "does not enforce grammars",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +63,13 @@ class ServerInfo:
     context_size: int
     sequences: int
     prompt_format: PromptFormat
-    enforces_grammar: bool
-    """Whether it allowed only what a grammar allows, and refused a broken grammar."""
+    enforces: Enforcement
+    """What it kept to when it was asked for one word."""
+
+    @property
+    def enforces_grammar(self) -> bool:
+        """Whether it allowed only what a grammar allows, and refused a broken grammar."""
+        return self.enforces is Enforcement.GRAMMAR
 
 
 class RemoteEngine:
@@ -120,17 +140,18 @@ class RemoteEngine:
         """
         if grammar is not None and not self.server.enforces_grammar and not self._has_warned:
             self._has_warned = True
+            only = WARNINGS[self.server.enforces]
             yield Notice(
-                f"{self.device} does not enforce grammars. Calls are checked after they are "
-                "written, and corrected once."
+                f"{self.device} {only}. Calls are checked after they are written, and corrected "
+                "once."
             )
         if isinstance(grammar, TextOrCalls):
-            if self.server.enforces_grammar:
+            if self.server.enforces is not Enforcement.NOTHING:
                 end = yield from self._write_text_or_calls(prompt, grammar, sampling)
             else:
                 end = yield from self._write(prompt, "", None, sampling)
         else:
-            end = yield from self._write(prompt, "", grammar, sampling)
+            end = yield from self._write_within(prompt, "", grammar, sampling)
         yield end
 
     def _write_text_or_calls(
@@ -163,8 +184,20 @@ class RemoteEngine:
         first = Usage(reply_tokens=pieces, decode_seconds=time.perf_counter() - started)
         left = replace(sampling, max_tokens=max(1, sampling.max_tokens - pieces), stop=())
         before = detector.text[: detector.opening]
-        end = yield from self._write(prompt, before, grammar.calls, left)
+        end = yield from self._write_within(prompt, before, grammar.calls, left)
         return replace(end, usage=first + end.usage)
+
+    def _write_within(
+        self, prompt: Prompt, before: str, grammar: Grammar | None, sampling: Sampling
+    ) -> Written:
+        """Write as `_write` does; if the server refuses the JSON Schema, write without it."""
+        try:
+            return (yield from self._write(prompt, before, grammar, sampling))
+        except RemoteError as error:
+            if self.server.enforces is not Enforcement.JSON_SCHEMA or not error.status:
+                raise
+            yield Notice(f"{error} The reply is written without a JSON Schema.")
+        return (yield from self._write(prompt, before, None, sampling))
 
     def _write(
         self, prompt: Prompt, before: str, grammar: Grammar | None, sampling: Sampling
@@ -220,7 +253,10 @@ class RemoteEngine:
     def _question(
         self, prompt: Prompt, before: str, grammar: Grammar | None, sampling: Sampling
     ) -> Question:
-        text = self._gbnf(grammar) if grammar and self.server.enforces_grammar else None
+        enforces = self.server.enforces
+        text = self._gbnf(grammar) if grammar and enforces is Enforcement.GRAMMAR else None
+        wants_schema = enforces is Enforcement.JSON_SCHEMA
+        schema = grammar.json_schema if grammar and wants_schema else None
         whole = (*prompt, PromptPart(before)) if before else prompt
         tokens = self.tokenizer.tokenize(whole) if self.tokenizer else None
         count = self.count([whole])[0] if tokens is None else len(tokens)
@@ -233,7 +269,7 @@ class RemoteEngine:
             )
         limited = replace(sampling, max_tokens=min(sampling.max_tokens, available))
         written = _as_text(whole) if tokens is None else tokens
-        return Question(self.server.model, written, text, limited)
+        return Question(self.server.model, written, text, limited, schema)
 
     def _gbnf(self, grammar: Grammar) -> str:
         last = self._grammar

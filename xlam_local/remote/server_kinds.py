@@ -21,7 +21,10 @@ class Question:
     prompt: Sequence[int] | str
     """Token ids; text only for servers that take none."""
     grammar: str | None
+    """As GBNF; None if the server enforces none."""
     sampling: Sampling
+    json_schema: Mapping[str, Json] | None = None
+    """For servers that take no grammar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,15 @@ def _openai(question: Question) -> Body:
         "top_p": sampling.top_p,
         "seed": sampling.seed,
         **({"stop": list(sampling.stop)} if sampling.stop else {}),
+        **_response_format(question.json_schema),
     }
+
+
+def _response_format(schema: Mapping[str, Json] | None) -> Body:
+    if schema is None:
+        return {}
+    described = {"name": "reply", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": described}}
 
 
 def _xlam_local(question: Question) -> Body:
@@ -119,6 +130,7 @@ def _ollama(question: Question) -> Body:
         "prompt": question.prompt,
         "raw": True,
         "stream": True,
+        **({} if question.json_schema is None else {"format": question.json_schema}),
         "options": {
             "num_predict": sampling.max_tokens,
             "temperature": sampling.temperature,
