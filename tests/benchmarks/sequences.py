@@ -81,7 +81,7 @@ def peer_answer(url: str) -> Answer:
             "prompt": prompt.text(written),
             "n_predict": MAX_TOKENS,
             "temperature": 0,
-            "json_schema": workload.calls_schema(TOOLS),
+            "json_schema": RULES.json_schema,
             "cache_prompt": True,
         }
         response = httpx2.post(f"{url}/completion", json=request, timeout=TIMEOUT_S)

@@ -20,7 +20,7 @@ def server(*options: str) -> Iterator[tuple[subprocess.Popen[str], str, list[str
         try:
             for line in process.stderr:
                 printed.append(line)
-                if found := re.fullmatch(r"Serving \S+ on (http://127\.0\.0\.1:\d+/v1)\n", line):
+                if found := re.fullmatch(r"Serving .+ on (http://127\.0\.0\.1:\d+/v1)\n", line):
                     yield process, found[1], printed
                     break
             else:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.command_line import run
 from tests.fakes.doc_pages import ROOT, code_blocks, table_rows
+from tests.fakes.remote_server import remote_server
 from xlam_local.models.catalog import XLAM
 from xlam_local.models.user_catalog import REMOTE_KEYS, load_remote_entries
 from xlam_local.remote import http, server_kinds
@@ -52,3 +55,12 @@ def test_the_page_and_the_catalog_have_the_same_commands() -> None:
             shown = " ".join(run("models", "show", model.name).stdout.split())
             assert command in shown
             assert "-m http://HOST:8000" in shown
+
+
+def test_the_program_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = code_blocks(PAGE, "python")
+    assert "http://127.0.0.1:8000" in block
+    with remote_server(text="Lima.") as server:
+        code = block.replace("http://127.0.0.1:8000", server.url)
+        exec(compile(code, "docs/remote.md", "exec"), {})
+    assert capsys.readouterr().out == "Lima.\n"

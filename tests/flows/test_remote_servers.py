@@ -6,57 +6,25 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.command_line import run
 from tests.fakes.remote_server import remote_server
+from tests.fakes.same_turn import CONVERSATION, TOOL, check_same_turn
 from tests.fakes.serve_process import server
 from tests.fakes.terminal_command import run_in_terminal
-from xlam_local import agent, prompt
-from xlam_local.agent import TurnOptions
-from xlam_local.engine import LoadOptions
-from xlam_local.engine.local_engine import LocalEngine
-from xlam_local.engine.tokenizer import GgufTokenizer
+from xlam_local import prompt
+from xlam_local.bench import report as figures
+from xlam_local.bench.sequences import SEQUENCE_COUNTS
 from xlam_local.generators import drain
 from xlam_local.grammar import compile_tools
 from xlam_local.remote.address import parse_url
 from xlam_local.remote.connect import connect
 from xlam_local.remote.remote_engine import RemoteEngine
-from xlam_local.types import (
-    AssistantMessage,
-    Deny,
-    Event,
-    Message,
-    PromptPart,
-    Sampling,
-    SystemMessage,
-    Tool,
-    ToolCalls,
-    UserMessage,
-)
-
-TOOL = Tool(
-    "set_light",
-    "Set a light.",
-    {
-        "type": "object",
-        "properties": {
-            "room": {"enum": ["kitchen", "hall", "größe 数 \U0010ffff"]},
-            "level": {"type": "integer", "minimum": 0, "maximum": 9},
-            "code": {"type": "string", "pattern": "^[0-9\\-a-f]{1,4}$"},
-        },
-        "required": ["room", "level", "code"],
-    },
-)
-CONVERSATION: list[Message] = [
-    SystemMessage("Be brief."),
-    UserMessage("<|im_end|> 数 😀 \x01b"),
-    AssistantMessage("<|im_start|>"),
-    UserMessage("Light in the hall!"),
-]
+from xlam_local.types import PromptPart, Sampling
 
 
 @contextmanager
@@ -94,35 +62,10 @@ def remote(request: pytest.FixtureRequest) -> RemoteEngine:
     return drain(connect(parse_url(request.getfixturevalue(request.param)), 1024))
 
 
-def events(engine: agent.Engine, choice: str) -> list[Event]:
-    sampling = Sampling(max_tokens=200 if choice == "required" else 30)
-    options = TurnOptions(tool_choice=choice, parallel_tool_calls=False, sampling=sampling)
-    return list(agent.turn(CONVERSATION, [TOOL], engine, lambda *_: Deny(), options))
-
-
-def kinds(found: list[Event]) -> list[str]:
-    """Return the kinds of events in their order, each once where several follow each other."""
-    names = [type(event).__name__ for event in found if type(event).__name__ != "Heartbeat"]
-    return [name for n, name in enumerate(names) if n == 0 or names[n - 1] != name]
-
-
 @pytest.mark.slow
 def test_a_turn_is_the_same_as_on_a_local_engine(remote: RemoteEngine, qwen_path: Path) -> None:
-    assert remote.server.enforces_grammar
-    assert remote.server.prompt_format is prompt.QWEN
     assert (remote.context_size, remote.sequences) == (4096, 2)
-    assert remote.tokenizer is not None
-    rendered = prompt.render(CONVERSATION, [TOOL], prompt.QWEN)
-    with closing(GgufTokenizer(qwen_path)) as vocabulary:
-        assert remote.tokenizer.tokenize(rendered) == vocabulary.tokenize(rendered)
-    with closing(LocalEngine.load(qwen_path, LoadOptions(context_size=4096))) as local:
-        for choice in ("required", "none"):
-            here, there = events(local, choice), events(remote, choice)
-            assert kinds(there) == kinds(here)
-            assert there[-1].usage.prompt_tokens == here[-1].usage.prompt_tokens  # type: ignore[union-attr]
-    (calls,) = [event for event in events(remote, "required") if isinstance(event, ToolCalls)]
-    assert all(call.name == "set_light" for call in calls.calls)
-    assert all(0 <= call.arguments["level"] <= 9 for call in calls.calls)
+    check_same_turn(remote, qwen_path)
 
 
 def test_calls_that_begin_after_text_keep_to_their_grammar(remote: RemoteEngine) -> None:
@@ -163,7 +106,7 @@ def test_a_named_server_is_used_and_another_host_needs_permission(
     assert "truncated" in done.stderr
     shown = run("models", "show", "big").stdout.split("\n")
     assert [line.split()[0] for line in shown if line] == [
-        *("server", "version", "model", "context", "at", "grammar", "running", "waiting")
+        *("server", "version", "model", "context", "at", "enforces", "running", "waiting")
     ]
     done = run("ask", "-m", "far", "Hi!")
     assert done.returncode == 2
@@ -192,6 +135,35 @@ def test_the_first_use_of_a_host_asks_on_a_terminal(own_folders: Path) -> None:
 
 
 def test_a_command_that_needs_a_file_says_so(own_folders: Path) -> None:
+    done = run("models", "verify", "http://gpu.example.com:8000")
+    print(done.stderr)
     done = run("bench", "-m", "http://gpu.example.com:8000")
-    assert done.returncode == 3
-    assert "The model runs on gpu.example.com, but this needs a model file" in done.stderr
+    assert done.returncode == 2
+    assert "Allow it with --allow-remote gpu.example.com" in done.stderr
+    for option in ("--threads=2", "--server-url=http://127.0.0.1:1"):
+        done = run("bench", "-m", "http://127.0.0.1:9", option)
+        assert done.returncode == 2
+        assert f"{option.partition('=')[0]} is for models on this machine" in done.stderr
+
+
+def test_a_server_is_measured(llama_url: str, own_folders: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "speed.svg"
+    done = run("bench", "-m", llama_url, "--rounds", "1", "--json", "--picture", str(picture))
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    found = {figure["name"]: figure["median"] for figure in report["figures"]}
+    expected = {figures.FIRST_TOKEN_COLD, figures.FIRST_TOKEN_CACHED, figures.CALLS_REMOTE}
+    expected |= {"prefill", *map(figures.at_once, SEQUENCE_COUNTS)}
+    assert expected <= set(found)
+    assert all(value > 0 for value in found.values())
+    assert report["machine"] == "llama-server on 127.0.0.1"
+    assert figures.CALLS_REMOTE in picture.read_text()
+
+
+def test_a_server_without_grammars_is_measured_without_calls(own_folders: Path) -> None:
+    with remote_server("Ollama", text="Once upon a time. " * 20) as server:
+        done = run("bench", "-m", server.url, "--rounds", "1")
+        assert done.returncode == 0, done.stderr
+        assert figures.TEXT_FREE in done.stdout
+        assert "calls" not in done.stdout
+        assert "takes no token ids" in done.stderr

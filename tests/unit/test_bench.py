@@ -13,9 +13,12 @@ import pytest
 from xlam_local.bench import report as figures
 from xlam_local.bench.llama_server import server_speed
 from xlam_local.bench.report import RATIOS, Report, medians, to_svg
-from xlam_local.bench.workload import calls_schema
+from xlam_local.bench.workload import TOOLS
 from xlam_local.cli import run_command
 from xlam_local.errors import UsageError, XlamError
+from xlam_local.grammar import compile_tools
+
+CALLS = compile_tools(TOOLS, "required").grammar
 
 
 def test_a_ratio_divides_medians() -> None:
@@ -37,10 +40,10 @@ def test_a_ratio_compares_the_values_of_each_round() -> None:
 
 def test_the_picture_has_a_bar_for_each_figure() -> None:
     report = Report("m", "here", {}, {})
-    for name in figures.PICTURE_FIGURES[:3]:
+    for name in figures.PICTURE_FIGURES[:4]:
         report.add(name, "tokens/s", 10.0)
     bars = ElementTree.fromstring(to_svg(report)).findall("{http://www.w3.org/2000/svg}rect")
-    assert [bar.get("class") for bar in bars] == ["own", "own", "peer"]
+    assert [bar.get("class") for bar in bars] == ["own", "own", "own", "peer"]
 
 
 def test_a_file_that_is_not_a_report_is_rejected() -> None:
@@ -77,10 +80,10 @@ def http_server(answer: dict[str, object]) -> Iterator[tuple[str, list[dict[str,
 
 def test_a_llama_server_gets_the_same_prompt_and_a_schema() -> None:
     with http_server({"timings": {"predicted_per_second": 16.5}}) as (url, received):
-        assert server_speed(url, "the prompt", calls_schema(), 200) == 16.5
+        assert server_speed(url, "the prompt", CALLS, 200) == 16.5
     (request,) = received
     assert request["prompt"] == "the prompt"
-    assert request["json_schema"] == calls_schema()
+    assert request["json_schema"] == CALLS.json_schema
 
 
 def test_a_server_that_is_not_llama_server_is_an_error() -> None:
@@ -88,9 +91,9 @@ def test_a_server_that_is_not_llama_server_is_an_error() -> None:
         http_server({"hello": 1}) as (url, _),
         pytest.raises(XlamError, match="does not answer as a llama-server does"),
     ):
-        server_speed(url, "the prompt", {}, 200)
+        server_speed(url, "the prompt", CALLS, 200)
     with pytest.raises(XlamError, match="does not answer"):
-        server_speed("http://127.0.0.1:9", "the prompt", {}, 200)
+        server_speed("http://127.0.0.1:9", "the prompt", CALLS, 200)
 
 
 @pytest.mark.slow

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import httpx2
 
 from ..errors import XlamError
+from ..gbnf import Grammar
 
 TIMEOUT_S = 600.0
 
 
-def server_speed(url: str, prompt: str, schema: Mapping[str, Any], max_tokens: int) -> float:
-    """Return the tokens per second at which a llama-server generates JSON under a schema.
+def server_speed(url: str, prompt: str, grammar: Grammar, max_tokens: int) -> float:
+    """Return the tokens per second at which a llama-server generates JSON under a grammar's schema.
 
     Raises:
         XlamError: the server is not reachable, or is not a llama-server.
     """
-    return _timing(url, prompt, schema, max_tokens, "predicted_per_second")
+    return _timing(url, prompt, grammar, max_tokens, "predicted_per_second")
 
 
-def server_reply_tokens(url: str, prompt: str, schema: Mapping[str, Any], max_tokens: int) -> int:
+def server_reply_tokens(url: str, prompt: str, grammar: Grammar, max_tokens: int) -> int:
     """Return how many tokens of JSON a llama-server generates under a schema.
 
     Raises:
         XlamError: the server is not reachable, or is not a llama-server.
     """
-    return round(_timing(url, prompt, schema, max_tokens, "predicted_n"))
+    return round(_timing(url, prompt, grammar, max_tokens, "predicted_n"))
 
 
-def _timing(url: str, prompt: str, schema: Mapping[str, Any], max_tokens: int, name: str) -> float:
+def _timing(url: str, prompt: str, grammar: Grammar, max_tokens: int, name: str) -> float:
     request = {
         "prompt": prompt,
         "n_predict": max_tokens,
         "temperature": 0,
-        "json_schema": schema,
+        "json_schema": grammar.json_schema,
         "cache_prompt": True,
     }
     try:

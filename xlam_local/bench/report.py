@@ -16,6 +16,7 @@ CALLS_NO_DRAFTS = "calls, no drafts"
 CALLS_ALWAYS_DRAFTS = "calls, always drafts"
 CALLS_LLAMA_GRAMMAR = "calls, LlamaGrammar"
 CALLS_LLAMA_SERVER = "calls, llama-server"
+CALLS_REMOTE = "calls, on the server"
 FREE_LLAMA_CPP_PYTHON = "no grammar, llama-cpp-python"
 TEXT_AUTO = "text, tool_choice auto"
 TEXT_FREE = "text, no grammar"
@@ -43,6 +44,7 @@ RATIOS = (
     ("calls / no grammar, llama-cpp-python", CALLS, FREE_LLAMA_CPP_PYTHON),
     ("calls / llama-server", CALLS, CALLS_LLAMA_SERVER),
     ("child process / in process", CALLS, CALLS_IN_PROCESS),
+    ("calls, on the server / text, no grammar", CALLS_REMOTE, TEXT_FREE),
     ("text, tool_choice auto / no grammar", TEXT_AUTO, TEXT_FREE),
     ("text, beside a busy process / alone", TEXT_BUSY, TEXT_CHILD),
     ("fast-forward on / off", CALLS_IN_PROCESS, CALLS_NO_FAST_FORWARD),
@@ -60,6 +62,7 @@ RATIOS = (
 
 PICTURE_FIGURES = (
     CALLS,
+    CALLS_REMOTE,
     CALLS_NO_FAST_FORWARD,
     CALLS_LLAMA_GRAMMAR,
     FREE_LLAMA_CPP_PYTHON,

@@ -102,7 +102,7 @@ def measure_first_token(case: BenchCase, rounds: int) -> None:
                 started = time.perf_counter()
                 with closing(SubprocessEngine.load(case.path, options)) as engine:
                     case.report.add("load", "s", time.perf_counter() - started)
-                    seconds, end = _first_token(engine)
+                    seconds, end = first_token(engine)
                 case.report.add(name, "s", seconds)
                 if name == figures.FIRST_TOKEN_COLD:
                     usage = end.usage
@@ -111,14 +111,18 @@ def measure_first_token(case: BenchCase, rounds: int) -> None:
                     case.report.add("prompt", "tokens", usage.prompt_tokens)
 
 
-def _first_token(engine: Engine) -> tuple[float, GenerationEnd]:
-    """Return the seconds until the first text after a long prompt, and the generation's end."""
+def first_token(engine: Engine, beginning: str = "") -> tuple[float, GenerationEnd]:
+    """Return the seconds until the first text after a long prompt, and the generation's end.
+
+    A prompt with another `beginning` is in no prompt cache.
+    """
     tools = workload.many_tools(LONG_PROMPT_TOOLS)
-    messages: list[Message] = [SystemMessage(SYSTEM), workload.TRIP]
+    system = f"{beginning}{SYSTEM}"
+    messages: list[Message] = [SystemMessage(system), workload.TRIP]
     (count,) = engine.count([prompt.render(messages, tools, engine.prompt_format)])
     missing = max(0, LONG_PROMPT_TOKENS - count)
     padding = workload.PADDING * (missing // workload.PADDING_TOKENS)
-    messages[0] = SystemMessage(f"{SYSTEM} {padding}")
+    messages[0] = SystemMessage(f"{system} {padding}")
     written = prompt.render(messages, tools, engine.prompt_format)
     rules = grammar.compile_tools(tools, "required").grammar
     started, seconds = time.perf_counter(), 0.0
@@ -147,13 +151,12 @@ def measure_round(
     speed = other.speed(tokens, None, MAX_TEXT_TOKENS)
     report.add(figures.FREE_LLAMA_CPP_PYTHON, TOKENS_PER_S, speed)
     yield
-    _measure_text(report, local, compiled.tools)
+    measure_text(report, local, compiled.tools)
     yield
     _measure_beside_busy_process(report, child)
     if case.server_url:
         yield
-        text, schema = prompt.text(written), workload.calls_schema()
-        speed = server_speed(case.server_url, text, schema, MAX_CALL_TOKENS)
+        speed = server_speed(case.server_url, prompt.text(written), rules, MAX_CALL_TOKENS)
         report.add(figures.CALLS_LLAMA_SERVER, TOKENS_PER_S, speed)
 
 
@@ -170,7 +173,7 @@ def _measure_own_calls(
     )
     for name, engine, options in variants:
         with _with_options(local, options):
-            usage = _generate(engine, *request, MAX_CALL_TOKENS).usage
+            usage = generate(engine, *request, MAX_CALL_TOKENS).usage
         report.add(name, TOKENS_PER_S, usage.decode_speed)
         if name == figures.CALLS_IN_PROCESS:
             _add_grammar_cost(report, local.grammar_seconds)
@@ -181,15 +184,17 @@ def _measure_own_calls(
         yield
 
 
-def _measure_text(report: Report, local: LocalEngine, tools: Sequence[Tool]) -> None:
+def measure_text(report: Report, engine: Engine, tools: Sequence[Tool]) -> None:
     """Measure text with the grammar of `tool_choice="auto"`, which allows text, and without one.
 
-    The prompt offers no tools, so that every model writes text.
+    The prompt offers no tools, so that every model writes text. Without `tools`, there is no
+    grammar.
     """
-    written = prompt.render([workload.STORY], (), local.prompt_format)
+    written = prompt.render([workload.STORY], (), engine.prompt_format)
     auto = grammar.compile_tools(tools, "auto").enforced
-    for name, rules in TEXTS_PER_ROUND * ((figures.TEXT_AUTO, auto), (figures.TEXT_FREE, None)):
-        usage = _generate(local, written, rules, MAX_TEXT_TOKENS).usage
+    variants = ((figures.TEXT_AUTO, auto), (figures.TEXT_FREE, None))
+    for name, rules in TEXTS_PER_ROUND * (variants if tools else variants[1:]):
+        usage = generate(engine, written, rules, MAX_TEXT_TOKENS).usage
         if usage.reply_tokens >= MAX_TEXT_TOKENS // 2:
             report.add(name, TOKENS_PER_S, usage.decode_speed)
 
@@ -197,18 +202,19 @@ def _measure_text(report: Report, local: LocalEngine, tools: Sequence[Tool]) -> 
 def _measure_beside_busy_process(report: Report, child: Engine) -> None:
     """Measure text while another process computes, and before that without it."""
     written = prompt.render([workload.STORY], (), child.prompt_format)
-    alone = _generate(child, written, None, MAX_TEXT_TOKENS)
+    alone = generate(child, written, None, MAX_TEXT_TOKENS)
     report.add(figures.TEXT_CHILD, TOKENS_PER_S, alone.usage.decode_speed)
     with subprocess.Popen(BUSY_COMMAND) as busy:
-        beside = _generate(child, written, None, MAX_TEXT_TOKENS)
+        beside = generate(child, written, None, MAX_TEXT_TOKENS)
         busy.kill()
     report.add(figures.TEXT_BUSY, TOKENS_PER_S, beside.usage.decode_speed)
     report.add(figures.THREADS_BUSY, "threads", beside.threads)
 
 
-def _generate(
+def generate(
     engine: Engine, written: Prompt, rules: Enforced | None, max_tokens: int
 ) -> GenerationEnd:
+    """Return the end of a reply."""
     *_, end = engine.generate(written, rules, Sampling(max_tokens=max_tokens))
     assert isinstance(end, GenerationEnd)
     return end

@@ -36,8 +36,7 @@ def measure_sequences(
 
     def ask_server(request: Prompt) -> int:
         assert server_url is not None
-        text, schema = prompt.text(request), workload.calls_schema()
-        return server_reply_tokens(server_url, text, schema, max_tokens)
+        return server_reply_tokens(server_url, prompt.text(request), compiled.grammar, max_tokens)
 
     for count in SEQUENCE_COUNTS:
         report.add(figures.at_once(count), TOKENS_PER_S, _speed(write, written[:count]))

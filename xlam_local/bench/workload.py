@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ..types import Tool, UserMessage
 
 WEATHER = Tool(
@@ -52,20 +49,3 @@ def many_tools(count: int) -> tuple[Tool, ...]:
         for tool in TOOLS
     ]
     return tuple(numbered[:count])
-
-
-def calls_schema(tools: Sequence[Tool] = TOOLS) -> dict[str, Any]:
-    """Return the JSON Schema of an array of calls, for a server that enforces one."""
-    calls = [
-        {
-            "type": "object",
-            "properties": {
-                "name": {"const": tool.name},
-                "arguments": {**tool.parameters, "additionalProperties": False},
-            },
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in tools
-    ]
-    return {"type": "array", "minItems": 1, "items": {"anyOf": calls}}

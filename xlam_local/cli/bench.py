@@ -9,7 +9,11 @@ import click
 
 
 @click.command()
-@click.option("-m", "--model", help="Model name as in `models list`, or a GGUF file.")
+@click.option(
+    "-m",
+    "--model",
+    help="Model name as in `models list`, a GGUF file, or the URL of a server.",
+)
 @click.option(
     "--rounds",
     type=click.IntRange(1, 99),
@@ -18,6 +22,12 @@ import click
     help="How often everything is measured.",
 )
 @click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
+@click.option(
+    "--allow-remote",
+    multiple=True,
+    metavar="HOST",
+    help="Let the model run on this host. Can be given several times.",
+)
 @click.option("--server-url", metavar="URL", help="A running llama-server with the same model.")
 @click.option(
     "--compare", type=click.Path(path_type=Path), help="Earlier --json output to compare with."
@@ -25,7 +35,7 @@ import click
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a bar chart as SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def bench(**values: Any) -> None:
-    """Measure the speed on this machine, next to llama-cpp-python in the same run.
+    """Measure the speed on this machine, next to llama-cpp-python in the same run, or of a server.
 
     Each round measures everything once; the output shows medians and spreads. Other programs that
     run at the same time distort the result.

@@ -13,10 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__, config, hardware, memory_plan, model_loading, models, user_file
-from ..bench import BenchCase, run
+from ..bench import BenchCase, run, run_remote
 from ..bench.report import Report, medians, to_json, to_svg
+from ..config import Config, Folders
 from ..errors import UsageError
+from ..generators import drain
+from ..remote.remote_engine import RemoteEngine
 from ..terminal_text import escape_control
+from ..types import LoadProgress, Notice
+from . import remote_consent
 from .streams import echo_json
 
 BENCH_CONTEXT = 4096
@@ -31,6 +36,7 @@ class BenchOptions:
     rounds: int
     threads: int | None
     server_url: str | None
+    allow_remote: tuple[str, ...]
     compare: Path | None
     picture: Path | None
     as_json: bool
@@ -39,27 +45,63 @@ class BenchOptions:
 def run_bench(options: BenchOptions) -> None:
     """Measure, and print or write the report."""
     earlier = _load_medians(options.compare) if options.compare else {}
-    case = _prepare(options)
-    _show_progress(run(case, options.rounds))
-    if options.as_json:
-        echo_json(to_json(case.report))
+    folders = config.folders()
+    settings = config.load(folders.config / "config.toml")
+    store = models.Store.from_folders(folders.config, folders.data)
+    if model_loading.find_remote(options.model, settings, store) is not None:
+        report = _measure_server(options, settings, folders)
     else:
-        _show(case.report, earlier)
+        case = _prepare(options, settings, folders, store)
+        _show_progress(run(case, options.rounds))
+        report = case.report
+    if options.as_json:
+        echo_json(to_json(report))
+    else:
+        _show(report, earlier)
     if options.picture:
         try:
-            options.picture.write_text(to_svg(case.report), encoding="utf-8")
+            options.picture.write_text(to_svg(report), encoding="utf-8")
         except OSError as error:
             message = f"{options.picture} cannot be written: {error.strerror}."
             raise UsageError(message) from error
 
 
-def _prepare(options: BenchOptions) -> BenchCase:
+def _measure_server(options: BenchOptions, settings: Config, folders: Folders) -> Report:
+    """Measure a model on a server.
+
+    Raises:
+        UsageError: an option is for models on this machine only.
+    """
+    for name, value in (("--threads", options.threads), ("--server-url", options.server_url)):
+        if value is not None:
+            raise UsageError(f"{name} is for models on this machine, and this one is on a server.")
+    hosts = (*settings.allow_remote, *options.allow_remote)
+    settings = replace(settings, allow_remote=hosts, context=BENCH_CONTEXT)
+    settings = remote_consent.ask(options.model, settings, folders)
+    engine = drain(model_loading.loading_steps(options.model, settings, folders), _show_notice)
+    assert isinstance(engine, RemoteEngine)
+    server = engine.server
+    report = Report(
+        engine.name,
+        engine.device,
+        {"xlam-local": __version__, server.kind.title: server.version or "unknown"},
+        {"context_size": engine.context_size, "sequences": engine.sequences},
+    )
+    _show_progress(run_remote(report, engine, server.enforces_grammar, options.rounds))
+    return report
+
+
+def _show_notice(step: LoadProgress | Notice) -> None:
+    if isinstance(step, Notice):
+        click.echo(escape_control(step.text), err=True)
+
+
+def _prepare(
+    options: BenchOptions, settings: Config, folders: Folders, store: models.Store
+) -> BenchCase:
     """Plan how the model is loaded."""
-    folders = config.folders()
-    settings = config.load(folders.config / "config.toml")
     threads = options.threads or settings.threads
     settings = replace(settings, threads=threads, context=BENCH_CONTEXT)
-    store = models.Store.from_folders(folders.config, folders.data)
     path = model_loading.find_model(options.model, settings, store)
     machine = hardware.detect()
     request = model_loading.load_request(settings)
@@ -104,5 +146,6 @@ def _show(report: Report, earlier: Mapping[str, float]) -> None:
     for name, ratio in report.ratios.items():
         ratios.add_row(name, f"{ratio:.3f}")
     console.print(ratios)
-    costs = ", ".join(f"{size}: {time:.0f}" for size, time in report.curve.items())
-    console.print(f"Milliseconds per batch, by its tokens: {costs}", markup=False)
+    if report.curve:
+        costs = ", ".join(f"{size}: {time:.0f}" for size, time in report.curve.items())
+        console.print(f"Milliseconds per batch, by its tokens: {costs}", markup=False)
