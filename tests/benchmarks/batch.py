@@ -3,8 +3,8 @@
 usage: python -m tests.benchmarks.batch [--model NAME] [--category NAME] [--rows N]
 
 The rows are random cases of the Berkeley Function-Calling Leaderboard, each with tools of its own
-and tool_choice "required". All models start without a prompt cache, and loading is not measured. The
-two servers are `xlam-local serve` on this machine, each with half of the cores.
+and tool_choice "required". All models start without a prompt cache, and loading is not measured.
+The two servers are `xlam-local serve` on this machine, each with half of the cores.
 """
 
 from __future__ import annotations
