@@ -26,7 +26,7 @@ from xlam_local.remote.connect import connect
 
 MODEL = Path(__file__).parents[1] / "fakes" / "hf_model.py"
 CONTEXT = 2048
-START_TIMEOUT_S = 240.0
+START_TIMEOUT_S = 300.0
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
 """For models of pictures and sounds. Their usual builds do not fit the PyTorch for CPUs."""
 

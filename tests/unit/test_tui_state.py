@@ -129,6 +129,14 @@ def test_the_activity_is_shown_whole_beside_a_long_name_of_a_model() -> None:
     assert status_line(replace(status, model=""), 78) == stats.activity
 
 
+def test_the_host_of_a_remote_model_is_named_before_the_activity() -> None:
+    status = StatusSnapshot(
+        model="m", model_state="Ready", stats=TurnStats(), remote_host="gpu.example.com"
+    )
+    assert status_line(status, 78) == "m · on gpu.example.com · Ready"
+    assert status_line(status, 20).startswith("m · on gpu.example.com")
+
+
 def test_the_throttling_of_a_raspberry_pi_is_measured(tmp_path: Path) -> None:
     firmware = tmp_path / "sys/devices/platform/soc/soc:firmware"
     firmware.mkdir(parents=True)
