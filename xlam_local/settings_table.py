@@ -135,7 +135,7 @@ SETTINGS = (
         type=str,
         default=None,
         unset="none",
-        help="Preset whose values replace those of the other settings; see below.",
+        help="Preset: a table of config.toml whose values replace other settings.",
         applies_immediately=True,
         option=SettingOption(name="--preset"),
     ),
@@ -291,7 +291,8 @@ SETTINGS = (
         help="Hosts that may run the model, so that conversations are sent to them.",
         option=SettingOption(
             name="--allow-remote",
-            help="Let the model run on this host. Can be given several times.",
+            help="Allow the model to run on this host, to which conversations are sent. "
+            "Can be given several times.",
         ),
     ),
     SettingSpec(

@@ -140,7 +140,7 @@ def decode(data: bytes, name: str, start: int = 0) -> str:
     """Return bytes as text; they begin at the byte `start` of the file `name`."""
     for mark, encoding in OTHER_ENCODINGS.items():
         if start == 0 and data.startswith(mark):
-            raise UsageError(f"{name} is not UTF-8: byte 0 begins {encoding}. Save it as UTF-8.")
+            raise UsageError(f"{name} is not UTF-8, but {encoding}. Save it as UTF-8.")
     text_start = len(codecs.BOM_UTF8) if start == 0 and data.startswith(codecs.BOM_UTF8) else 0
     if (null := data.find(0)) >= 0:
         raise UsageError(

@@ -87,7 +87,7 @@ def test_a_search_says_that_nothing_was_found(own_folders: Path) -> None:
     for more, printed in (([], ""), (["--json"], "[]\n")):
         found = run("search", "no\x1bsuch", "words", *more)
         assert found.stdout == printed
-        assert found.stderr == "No message has the words 'no\\\\u001bsuch words'.\n"
+        assert found.stderr == "No message contains 'no\\\\u001bsuch words'.\n"
 
 
 def test_a_conversation_is_shown(own_folders: Path) -> None:

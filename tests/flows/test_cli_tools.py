@@ -259,7 +259,7 @@ def test_trust_tells_what_is_wrong_with_a_server_or_its_file(run: Run, own_folde
     assert left_out in run("trust", "one", "--trust").err
     assert left_out in run("list").err
     assert "one: all of its tools are trusted already." in run("trust", "one", "--trust").err
-    assert "There is no tool file or server 'two'; untrusted are: dies." in run("trust", "two").err
+    assert "There is no tool file or server 'two'; untrusted ones: dies." in run("trust", "two").err
     (own_folders / "config" / "mcp.json").write_text("{")
     assert "mcp.json is not valid JSON" in run("trust", "one").err
 

@@ -19,9 +19,10 @@ from xlam_local.settings_table import SETTINGS, markdown_table
 HEAD = """\
 # Commands
 
-Results go to stdout, everything else (progress, notices, errors) to stderr. Without a terminal
-there is no color, no progress bar and no question: what would ask is refused. `--json` prints one
-object, `--jsonl` one object per line. Every command takes `--help`.
+All commands with their options, the settings of `config.toml`, and the exit codes. Results go to
+stdout, everything else (progress, notices, errors) to stderr. Without a terminal there are no colors,
+progress bars or prompts; whatever needs an answer is refused. `--json` prints one object, `--jsonl`
+one object per line. Every command has `--help`.
 
 This page is generated: `python -m tests.scripts.cli_docs > docs/cli.md`.
 

@@ -209,7 +209,7 @@ DAMAGES: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     ),
     "not finite": (
         lambda t: {name: tensor + np.float32("inf") for name, tensor in t.items()},
-        "numbers that 16-bit floats cannot hold",
+        "values that 16-bit floats cannot represent",
     ),
     "integers": (
         lambda t: {name: tensor.astype(np.int8) for name, tensor in t.items()},

@@ -50,7 +50,7 @@ def test_turns_are_dropped_in_steps_so_that_the_next_prompts_share_their_beginni
 
 
 def test_strict_context_is_an_error_with_the_numbers() -> None:
-    with pytest.raises(PromptError, match="the context of 400 tokens has room for 350"):
+    with pytest.raises(PromptError, match="a context of 400 tokens holds only 350"):
         fit_to_context([*CONVERSATION, LAST], [ADD], Scripted(context_size=400), 50, strict=True)
 
 

@@ -89,7 +89,7 @@ def test_a_llama_server_gets_the_same_prompt_and_a_schema() -> None:
 def test_a_server_that_is_not_llama_server_is_an_error() -> None:
     with (
         http_server({"hello": 1}) as (url, _),
-        pytest.raises(XlamError, match="does not answer as a llama-server does"),
+        pytest.raises(XlamError, match="did not answer like a llama-server"),
     ):
         server_speed(url, "the prompt", CALLS, 200)
     with pytest.raises(XlamError, match="does not answer"):

@@ -195,13 +195,13 @@ def test_the_command_prints_the_exact_prompt_and_rates(own_folders: Path) -> Non
     history.close()
     number = str(id)
     assert command("prompt", "--history", number) == engine.prompts[1].encode()
-    assert command("prompt", "--history", number, "--place", "2") == engine.prompts[0].encode()
-    assert run_command(["prompt", "--history", number, "--place", "1"]) == 1
+    assert command("prompt", "--history", number, "--position", "2") == engine.prompts[0].encode()
+    assert run_command(["prompt", "--history", number, "--position", "1"]) == 1
     assert run_command(["prompt", "--history", "9"]) == 1
-    assert run_command(["prompt", "--place", "1"]) == 2
+    assert run_command(["prompt", "--position", "1"]) == 2
     assert run_command(["prompt"]) == 2
     command("history", "rate", number, "up")
-    command("history", "rate", number, "down", "--place", "2")
+    command("history", "rate", number, "down", "--position", "2")
     with closing(History(own_folders / "data" / "history.db")) as again:
         assert again.ratings(id) == {2: -1, 4: 1}
 
@@ -213,4 +213,4 @@ def test_an_old_conversation_says_that_the_prompt_is_unknown(
     with closing(History(own_folders / "data" / "history.db")) as history:
         id = history.import_messages("Old", said)
     assert run_command(["prompt", "--history", str(id)]) == 1
-    assert "is not known" in capsys.readouterr().err
+    assert "was not saved" in capsys.readouterr().err

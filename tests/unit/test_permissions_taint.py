@@ -111,7 +111,7 @@ REMOTE = replace(CONTEXT, remote_host="gpu.example.com")
 def test_a_model_on_another_machine_receives_what_tools_read() -> None:
     verdict = decide("", FILE, {"path": "a"}, REMOTE)
     assert verdict == AskVerdict(
-        "It reads data, which is sent to gpu.example.com, where the model runs."
+        "It reads data that would be sent to gpu.example.com, where the model runs."
     )
     assert decide("", FILE, {"path": "a"}, CONTEXT) == AllowVerdict()
 

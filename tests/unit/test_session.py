@@ -50,7 +50,7 @@ def test_what_a_tool_reads_for_a_remote_model_needs_approval() -> None:
     reading = replace(ADD, effect=Effect.READ, deterministic=False)
     session = Session(Remote(ADD_2_3, ["No."]), [reading], ask)
     session.ask("2 + 3?")
-    assert reasons == ["It reads data, which is sent to gpu.example.com, where the model runs."]
+    assert reasons == ["It reads data that would be sent to gpu.example.com, where the model runs."]
     session.use_engine(Scripted(ADD_2_3, ["5"]))
     session.ask("2 + 3?")
     assert len(reasons) == 1

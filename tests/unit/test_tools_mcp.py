@@ -273,7 +273,7 @@ def test_what_changed_since_it_was_shown_is_not_trusted(tmp_path: Path) -> None:
         call(servers)
         until(lambda: source(servers).state == "untrusted")
         for _ in range(2):
-            with pytest.raises(UsageError, match="has changed its tools meanwhile"):
+            with pytest.raises(UsageError, match="changed its tools in the meantime"):
                 servers.trust("one", shown.content_hash)
             assert source(servers).state == "untrusted"
         servers.trust("one", source(servers).content_hash)

@@ -52,7 +52,7 @@ def fit_to_context(
     if total > available:
         if strict:
             raise ContextExceeded(
-                f"The conversation has {total} tokens; the context of {size} tokens has room for "
+                f"The conversation has {total} tokens, but a context of {size} tokens holds only "
                 f"{available}, as the reply needs {size - available}. Begin a new conversation or "
                 "raise the context size."
             )

@@ -41,4 +41,4 @@ def _timing(url: str, prompt: str, grammar: Grammar, max_tokens: int, name: str)
         response.raise_for_status()
         return float(response.json()["timings"][name])
     except (httpx2.HTTPError, ValueError, KeyError) as error:
-        raise XlamError(f"{url} does not answer as a llama-server does: {error}.") from error
+        raise XlamError(f"{url} did not answer like a llama-server: {error}.") from error

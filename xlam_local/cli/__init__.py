@@ -21,9 +21,7 @@ COMMANDS = {
     "bench": Target(
         "bench", "Measure the speed on this machine, next to llama-cpp-python in the same run."
     ),
-    "cache": Target(
-        "cache", "Show the prompts in the on-disk prompt cache, which need not be processed again."
-    ),
+    "cache": Target("cache", "List or delete the prompts in the prompt cache on disk."),
     "call": Target("call", "Turn TEXT into calls to the --tools, as JSON; no tool runs."),
     "completion": Target(
         "completion", "Print a script that completes commands and options in SHELL."
@@ -49,7 +47,9 @@ EXIT_INTERRUPTED = 130
 @click.group(cls=LazyGroup, targets=COMMANDS, invoke_without_command=True)
 @click.version_option(__version__, prog_name="xlam-local", message="%(prog)s %(version)s")
 @click.option("-m", "--model", help="Model to open the app with.")
-@click.option("--ephemeral", is_flag=True, help="Do not save this conversation (app only).")
+@click.option(
+    "--ephemeral", is_flag=True, help="Keep nothing of this conversation on disk (app only)."
+)
 @click.pass_context
 def xlam_local(ctx: click.Context, model: str | None, ephemeral: bool) -> None:
     """Run xLAM-2 function-calling models on this machine, with local tools.

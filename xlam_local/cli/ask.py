@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -50,7 +51,7 @@ from .saved_conversation import (
     conversation_options,
     open_conversation,
 )
-from .toolbox_options import ONLY_FILES, OpenMode, open_toolbox
+from .toolbox_options import OpenMode, open_toolbox
 
 TOOL_REFUSED, TOOL_FAILED = 6, 7
 """Exit codes if a tool was refused, or if the last call failed."""
@@ -61,8 +62,13 @@ TOOL_REFUSED, TOOL_FAILED = 6, 7
 @file_option
 @conversation_options
 @tool_choice_option("auto")
-@click.option("--no-tools", is_flag=True, help="Offer no tools but those of --tools.")
-@click.option("--allow", multiple=True, metavar="TOOL", help="Run this tool without asking.")
+@click.option("--no-tools", is_flag=True, help="Offer only the tools of --tools.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="TOOL",
+    help="Run TOOL without approval. Can be given several times.",
+)
 @click.option(
     "--cwd",
     default=".",
@@ -72,7 +78,7 @@ TOOL_REFUSED, TOOL_FAILED = 6, 7
 @click.option(
     "--schema",
     metavar="FILE|FIELDS",
-    help="Answer with JSON within this JSON Schema: a file, or fields such as 'name str, age int'. "
+    help="Answer with JSON in this schema: a file, JSON, or fields such as 'name str, age int'. "
     "No tool runs.",
 )
 @click.option(
@@ -169,7 +175,8 @@ def _answer_with_tools(
         tools: tuple[Tool, ...] = ()
         sources: tuple[Source, ...] = ()
         if not options.no_tools or model.tools:
-            mode = ONLY_FILES if options.no_tools else OpenMode()
+            logs = Path(stack.enter_context(TemporaryDirectory())) if saved.ephemeral else None
+            mode = OpenMode(only_files=options.no_tools, log_folder=logs)
             toolbox = open_toolbox(options.cwd, model.tools, model.trust, mode)
             stack.enter_context(toolbox)
             tools, sources = toolbox.tools, toolbox.sources
@@ -220,8 +227,11 @@ def _open_session(
 ) -> Session:
     """Load the model, and continue the conversation with it."""
     settings = model.settings()
-    engine = _open_engine(model, settings, options)
     turn_options = model.turn_options(settings)
+    if saved.ephemeral:
+        settings = replace(settings, prompt_cache_mib=0)
+        turn_options = replace(turn_options, save_full_result=None)
+    engine = _open_engine(model, settings, options)
     session = Session(engine, tools, approve_on_terminal, turn_options, approver=approver)
     if saved.recorder is not None and options.replay is None:
         identity = model.model_identity(settings)

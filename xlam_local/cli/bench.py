@@ -19,21 +19,21 @@ import click
     type=click.IntRange(1, 99),
     default=3,
     show_default=True,
-    help="How often everything is measured.",
+    help="How often each figure is measured.",
 )
-@click.option("--threads", type=click.IntRange(1), help="Threads to compute with.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @click.option(
     "--allow-remote",
     multiple=True,
     metavar="HOST",
-    help="Let the model run on this host. Can be given several times.",
+    help="Allow the model to run on HOST. Can be given several times.",
 )
 @click.option("--server-url", metavar="URL", help="A running llama-server with the same model.")
 @click.option(
     "--compare", type=click.Path(path_type=Path), help="Earlier --json output to compare with."
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a bar chart as SVG.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(**values: Any) -> None:
     """Measure the speed on this machine, next to llama-cpp-python in the same run, or of a server.
 

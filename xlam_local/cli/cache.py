@@ -14,7 +14,10 @@ from ..terminal_text import escape_control
 @click.group(invoke_without_command=True)
 @click.pass_context
 def cache(ctx: click.Context) -> None:
-    """Show the prompts in the on-disk prompt cache, which need not be processed again."""
+    """List or delete the prompts in the prompt cache on disk.
+
+    Without a command, the cached prompts are listed. They need not be processed again.
+    """
     if ctx.invoked_subcommand is None:
         _show()
 

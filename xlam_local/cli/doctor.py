@@ -13,7 +13,7 @@ COLORS = {"fine": "green", "note": "yellow", "wrong": "red"}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(as_json: bool) -> int:
     """Check this machine and suggest fixes.
 

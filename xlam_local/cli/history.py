@@ -27,7 +27,7 @@ from .history_training import export_training
 from .questions import confirm
 from .streams import echo_json, encodable_json
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON array.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 FORMATS = ("markdown", "json", "jsonl")
 MAX_HITS = 10_000
 """Messages that a search looks at before the best of each conversation is chosen."""
@@ -74,7 +74,7 @@ def search(words: tuple[str, ...], as_json: bool) -> None:
     with open_history() as store:
         found = _best_of_each(store.search(" ".join(words), MAX_HITS))
     if not found:
-        click.echo(f"No message has the words {escape_control(' '.join(words))!r}.", err=True)
+        click.echo(f"No message contains {escape_control(' '.join(words))!r}.", err=True)
     if as_json:
         echo_json([asdict(one) for one in found])
         return
@@ -177,7 +177,7 @@ def show(number: int) -> None:
 
 @history.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--again", is_flag=True, help="Import also what was imported before.")
+@click.option("--again", is_flag=True, help="Also import conversations that were imported before.")
 def import_(file: Path, again: bool) -> None:
     """Import conversations from FILE, and print the number of each.
 
@@ -210,22 +210,22 @@ def import_(file: Path, again: bool) -> None:
 @click.argument("number", type=int)
 @click.argument("rating", type=click.Choice(list(RATINGS)))
 @click.option(
-    "--place",
+    "--position",
     type=click.IntRange(0),
-    help="The message, counted from 0. Default: the model's last message.",
+    help="The position of the message, counted from 0. Default: the model's last message.",
 )
-def rate(number: int, rating: str, place: int | None) -> None:
+def rate(number: int, rating: str, position: int | None) -> None:
     """Rate a reply of the conversation NUMBER: up, down, or none.
 
     Ratings select what `history export --rated` writes.
     """
     with open_history() as store:
-        if place is None:
+        if position is None:
             said = enumerate(store.messages(number))
-            place = max(
+            position = max(
                 (n for n, m in said if isinstance(m, AssistantMessage | ToolCalls)), default=0
             )
-        store.rate(number, place, RATINGS[rating])
+        store.rate(number, position, RATINGS[rating])
 
 
 @history.command()

@@ -24,7 +24,12 @@ def mcp() -> None:
 
 
 @mcp.command()
-@click.option("--allow", multiple=True, metavar="TOOL", help="Run this tool without asking.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="TOOL",
+    help="Run TOOL without approval. Can be given several times.",
+)
 @click.option(
     "--tools",
     "files",
@@ -42,7 +47,7 @@ def mcp() -> None:
 def serve(allow: tuple[str, ...], files: tuple[Path, ...], trust: bool, cwd: Path) -> None:
     """Serve your tools to another program, over MCP on stdin and stdout.
 
-    Your policy applies. Calls that need approval are refused, because nobody can be asked here;
+    The rules of policy.toml apply. Calls that need approval are refused, as nobody can be asked;
     allow a tool with --allow, or permanently in policy.toml.
     """
     # The MCP library takes half a second to load, and `--help` imports this module.

@@ -19,7 +19,7 @@ COMMANDS = {
     ),
     "show": Target(
         "models_show",
-        "Show a model's published files, its license, and what its installed file says.",
+        "Show a model's published files, its license, and the metadata of its installed file.",
     ),
     "path": Target("models_list", "Print the path of an installed model."),
     "verify": Target(

@@ -32,7 +32,7 @@ def pull(name: str, accept_license: bool) -> None:
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="The name of the model. [default: made from the file name]")
+@click.option("--name", help="The name of the model. [default: derived from the file name]")
 @click.option("--copy", is_flag=True, help="Copy the file instead of linking to it.")
 def import_(file: Path, name: str | None, copy: bool) -> None:
     """Import a GGUF FILE of this computer, without copying it."""

@@ -37,9 +37,9 @@ LABEL_WIDTH = 13
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:
-    """Show a model's published files, its license, and what its installed file says.
+    """Show a model's published files, its license, and the metadata of its installed file.
 
-    For a URL, or an entry of models.toml with one: what the server is, and how busy it is.
+    For a remote model (a URL), show what kind of server it is and how busy it is.
     """
     folders = config.folders()
     settings = config.load(folders.config / "config.toml")

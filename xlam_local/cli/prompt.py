@@ -28,26 +28,26 @@ from .streams import echo_json
     help="Print the prompt that a model got in this conversation of `history list`.",
 )
 @click.option(
-    "--place",
+    "--position",
     type=click.IntRange(0),
     help="With --history: the prompt before this message, counted from 0. Default: the model's "
     "last message.",
 )
 def prompt(
-    file: Path | None, family: str | None, jsonl: bool, number: int | None, place: int | None
+    file: Path | None, family: str | None, jsonl: bool, number: int | None, position: int | None
 ) -> None:
     """Print the exact prompt for the conversation in FILE; - reads stdin.
 
-    FILE contains {"messages": [...], "tools": [...]} in OpenAI's format. --history prints instead,
-    byte for byte, what the model got in a saved conversation.
+    FILE contains {"messages": [...], "tools": [...]} in OpenAI's format. With --history, the
+    prompt that a model got in a saved conversation is printed, byte for byte.
     """
     if number is not None:
         if file is not None or family is not None or jsonl:
             raise click.UsageError("--history excludes FILE, --family and --jsonl.")
-        _write_exact(_saved_prompt(number, place))
+        _write_exact(_saved_prompt(number, position))
         return
-    if place is not None:
-        raise click.UsageError("--place needs --history.")
+    if position is not None:
+        raise click.UsageError("--position needs --history.")
     if file is None:
         raise click.UsageError("Missing argument FILE; or pass --history.")
     if family is None:
@@ -64,20 +64,20 @@ def prompt(
             click.echo(_render(user_file.read_open(lines, name), family, name), nl=False)
 
 
-def _saved_prompt(number: int, place: int | None) -> str:
+def _saved_prompt(number: int, position: int | None) -> str:
     """Return the prompt that a model got before a message of the history."""
     with open_history() as store:
         messages, replies = store.messages(number), store.replies(number)
-    if place is None:
-        place = max(replies, default=None)
-    if place is None or place not in replies:
+    if position is None:
+        position = max(replies, default=None)
+    if position is None or position not in replies:
         known = ", ".join(map(str, replies)) or "none"
-        where = f"message {place}" if place is not None else "any message"
+        where = f"message {position}" if position is not None else "any message"
         raise HistoryError(
-            f"The prompt of {where} of conversation {number} is not known. Known are those of the "
-            f"messages: {known}."
+            f"The prompt of {where} of conversation {number} was not saved. Messages with a saved "
+            f"prompt: {known}."
         )
-    return replies[place].prompt(messages[:place])
+    return replies[position].prompt(messages[:position])
 
 
 def _write_exact(text: str) -> None:

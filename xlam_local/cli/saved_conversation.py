@@ -34,7 +34,11 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         metavar="FILE",
         help="Begin with the conversation in this file: JSON or JSONL, as `history import` reads.",
     ),
-    click.option("--ephemeral", is_flag=True, help="Do not save the conversation."),
+    click.option(
+        "--ephemeral",
+        is_flag=True,
+        help="Keep nothing of the conversation on disk: no history, prompt cache, results or logs.",
+    ),
 )
 
 
@@ -62,6 +66,8 @@ class SavedConversation:
     """None if nothing is saved."""
     recorded: bool = True
     """Whether the messages so far are in the history."""
+    ephemeral: bool = False
+    """Whether nothing of the conversation may be kept on disk: no prompts, results or logs."""
 
     def take_request(self) -> UserMessage:
         """Remove and return the user message with which the conversation ends, or an empty one."""
@@ -122,12 +128,14 @@ def open_conversation(options: ConversationOptions) -> Iterator[SavedConversatio
     history = _open_history(options)
     try:
         if history is None:
-            yield SavedConversation(messages, recorded=not messages)
+            saved = SavedConversation(messages, recorded=not messages)
         elif options.latest or options.number is not None:
-            yield _resume(history, options)
+            saved = _resume(history, options)
         else:
             recorder = None if history.read_only else Conversation(history)
-            yield SavedConversation(messages, recorder, recorded=not messages)
+            saved = SavedConversation(messages, recorder, recorded=not messages)
+        saved.ephemeral = options.ephemeral
+        yield saved
     finally:
         if history is not None:
             history.close()

@@ -93,8 +93,8 @@ def finish() -> None:
     sys.stdout.flush()
     if _Replaced.seen:
         click.echo(
-            f"The encoding of stdout, {sys.stdout.encoding}, lacks some characters, which are "
-            "replaced by question marks. Set PYTHONIOENCODING=utf-8 to get all of them.",
+            f"The encoding of stdout, {sys.stdout.encoding}, lacks some characters. They are replaced "
+            "with question marks; set PYTHONIOENCODING=utf-8 to print them.",
             err=True,
         )
 

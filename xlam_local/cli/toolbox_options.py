@@ -29,11 +29,12 @@ class OpenMode:
     """Whether tools may run. If not, only Python files need trust, as reading them runs them."""
     only_files: bool = False
     """Whether only the tools of the files are opened."""
+    log_folder: Path | None = None
+    """Where tools and servers write their logs; by default in the state folder."""
 
 
 QUIET = OpenMode(quiet=True)
 INSPECT = OpenMode(quiet=True, tools_run=False)
-ONLY_FILES = OpenMode(only_files=True)
 
 
 def open_toolbox(
@@ -44,7 +45,8 @@ def open_toolbox(
     Raises:
         UsageError: one of `files` is invalid or not trusted.
     """
-    toolbox = Toolbox.open(tool_paths(cwd), files, trust, mode.only_files)
+    paths = tool_paths(cwd, mode.log_folder)
+    toolbox = Toolbox.open(paths, files, trust, mode.only_files)
     try:
         check_named_files(toolbox, needs_trust=_always if mode.tools_run else _is_python)
         if not mode.quiet:
@@ -62,10 +64,10 @@ def open_files(files: Sequence[Path]) -> Toolbox:
     return Toolbox.open(tool_paths(Path()), files, only_files=True)
 
 
-def tool_paths(cwd: Path) -> ToolPaths:
+def tool_paths(cwd: Path, log_folder: Path | None = None) -> ToolPaths:
     """Return the user's folders for tools and their state."""
     folders = config.folders()
-    return ToolPaths(folders.config, folders.data, folders.state, cwd)
+    return ToolPaths(folders.config, folders.data, folders.state, cwd, log_folder)
 
 
 def load_schemas(files: Sequence[Path], trust: bool) -> tuple[Tool, ...]:
@@ -160,7 +162,7 @@ def find_untrusted(toolbox: Toolbox, name: str) -> Source:
     )
     others = ", ".join(source.name for source in toolbox.sources if source.state == "untrusted")
     raise UsageError(
-        f"There is no tool file or server {name!r}; untrusted are: {others or 'none'}.{broken}"
+        f"There is no tool file or server {name!r}; untrusted ones: {others or 'none'}.{broken}"
     )
 
 

@@ -201,7 +201,7 @@ def _read_tokens(path: Path) -> TokenArray:
     header, start = _read_header(path)
     count: int = header["tokens"]
     if not 0 <= count <= path.stat().st_size // 4:
-        raise ValueError("the number of tokens is impossible")
+        raise ValueError("the number of tokens is invalid")
     return np.fromfile(path, dtype=np.int32, count=count, offset=start)
 
 

@@ -91,7 +91,7 @@ def _open_read_only(path: Path, error: DatabaseReadOnly) -> OpenDatabase:
         connection.execute("PRAGMA query_only = ON")
     except OSError as fault:
         raise HistoryError(f"{path} cannot be read: {fault.strerror}.") from fault
-    return OpenDatabase(connection, f"{error} It is opened for reading only.", read_only=True)
+    return OpenDatabase(connection, f"{error} It is opened read-only.", read_only=True)
 
 
 @contextmanager

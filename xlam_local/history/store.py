@@ -139,8 +139,8 @@ class History:
                 raise HistoryError(f"Conversation {id} has no message {index}.")
             if row[1] not in MODEL_KINDS:
                 raise HistoryError(
-                    f"Message {index} of conversation {id} is not of the model; only those of the "
-                    "model are rated."
+                    f"Message {index} of conversation {id} was not written by the model; only the "
+                    "model's messages can be rated."
                 )
             database.execute("DELETE FROM rating WHERE id = ?", (row[0],))
             if rating:

@@ -167,14 +167,16 @@ def _weights(file: Path) -> Iterator[tuple[str, Tensor]]:
     for name, entry in sorted(entries, key=lambda pair: str(pair[0])):
         kind = DATA_TYPES.get(entry["dtype"])
         if kind is None:
-            raise ModelError(f"{file}: {name} has the type {entry['dtype']}; F32, F16 or BF16 fit.")
+            raise ModelError(
+                f"{file}: {name} has the type {entry['dtype']}; F32, F16 and BF16 are supported."
+            )
         numbers: npt.NDArray[Any] = np.frombuffer(entry["data"], dtype=kind)
         if entry["dtype"] == "BF16":  # the upper half of a 32-bit float
             numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):
             tensor = numbers.reshape(entry["shape"]).astype(np.float16)
         if not np.isfinite(tensor).all():
-            raise ModelError(f"{file}: {name} has numbers that 16-bit floats cannot hold.")
+            raise ModelError(f"{file}: {name} has values that 16-bit floats cannot represent.")
         yield name, tensor
 
 

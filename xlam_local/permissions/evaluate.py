@@ -150,7 +150,7 @@ def _default_verdict(details: CallDetails) -> Verdict:
     if tool.effect is Effect.READ and not is_mcp_tool(tool) and inside and others_inside:
         host = details.context.remote_host
         if host and not (tool.deterministic or tool.public):
-            return AskVerdict(f"It reads data, which is sent to {host}, where the model runs.")
+            return AskVerdict(f"It reads data that would be sent to {host}, where the model runs.")
         return AllowVerdict()
     return AskVerdict(_describe_call(details))
 

@@ -42,8 +42,8 @@ def _findings(pattern: str) -> Iterator[str]:
         if flags or inner.startswith("^") or inner.endswith("$"):
             instead = "; for the flag i, write (?i) at its start" if "i" in flags else ""
             yield (
-                "its slashes are read as slashes of the text, not as marks around the pattern. "
-                f"Write it without them{instead}"
+                "its slashes match slashes in the text; they do not delimit the pattern. "
+                f"Remove them{instead}"
             )
     for name in POSIX_CLASS.findall(pattern):
         if name in POSIX_CLASSES:
@@ -55,8 +55,8 @@ def _findings(pattern: str) -> Iterator[str]:
         yield "&& in brackets is read as two characters, not as an intersection"
     if double := DOUBLE_ESCAPE.search(pattern):
         yield (
-            f"it begins an escape with two backslashes, which match a backslash and the letter "
-            f"{double[1]}. Write one (in JSON two)"
+            f"two backslashes match a backslash, followed by the letter {double[1]}. Write one "
+            "backslash (two in JSON)"
         )
     for letter in ESCAPE.findall(pattern):
         if letter.isascii() and letter.isalpha() and letter not in ESCAPE_LETTERS:

@@ -57,7 +57,7 @@ def shift_date(start: date, days: int = 0, months: int = 0, years: int = 0) -> s
         last_day = calendar.monthrange(first.year, first.month)[1]
         shifted = first.replace(day=min(start.day, last_day)) + timedelta(days)
     except (ValueError, OverflowError) as error:
-        raise ToolError("That date is outside the calendar's range.") from error
+        raise ToolError("The date must be in the years 1 to 9999.") from error
     return f"{shifted:%A, %Y-%m-%d}"
 
 

@@ -107,7 +107,7 @@ class McpClients:
         now = dict(server.listed)
         if version not in ("", list_digest(now)):
             raise UsageError(
-                f"The server {name!r} has changed its tools meanwhile; check them again."
+                f"The server {name!r} changed its tools in the meantime; check them again."
             )
         self.trust_store.trust(name, server.launch, now, server.left_out)
         server.trusted = now

@@ -44,7 +44,7 @@ class UnsavedScreen(ModalScreen[UnsavedAnswer]):
         """Create the question."""
         with Vertical(id="unsaved"):
             yield Static(f"Not saved yet: {', '.join(self.names)}.", markup=False)
-            yield Static("[b]\\[s][/] save, [b]\\[d][/] discard, [b]\\[Esc][/] go on editing")
+            yield Static("[b]\\[s][/] save, [b]\\[d][/] discard, [b]\\[Esc][/] keep editing")
 
 
 class SettingsScreen(Screen[None]):

@@ -110,7 +110,7 @@ class Download:
         if self.paused:
             return "The download is paused; p continues it."
         status = self.progress.status.partition(";")[0]  # What follows is a countdown.
-        return f"The download runs: {status}."
+        return f"The download is running: {status}."
 
     def _measure_speed(self) -> None:
         now, (last, last_bytes) = time.monotonic(), self._last_sample
