@@ -1,7 +1,7 @@
 """Save the results of long work in a JSONL file, one line per row, so that it can be resumed.
 
-The file is results and checkpoint at once. Beside it, `NAME.run` holds the fingerprint: everything
-that changes results. A run with another fingerprint is refused.
+The file holds the results and is the checkpoint. Beside it, `NAME.run` holds the fingerprint:
+everything that changes results. A run with another fingerprint is refused.
 """
 
 from __future__ import annotations

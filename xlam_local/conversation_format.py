@@ -1,4 +1,4 @@
-"""Read conversations in OpenAI's format, and in those of other programs that say the same.
+"""Read conversations in the formats of OpenAI and of other programs.
 
 A message is in the format of OpenAI (also with `function_call`), Anthropic, Ollama or ShareGPT, or
 an item of OpenAI's Responses. A key with text that is not read is an error that names it.
@@ -72,7 +72,7 @@ METADATA_KEYS = frozenset(
         *("response_metadata", "usage_metadata", "artifact"),
     }
 )
-"""Keys whose text is not part of what was said."""
+"""Keys whose text is not part of the conversation."""
 SYSTEM_KEYS = ("system", "system_prompt", "system_message", "instructions")
 """The keys beside the messages that hold the system message."""
 RESULT_ID_KEYS = ("tool_call_id", "tool_use_id", "call_id", "toolCallId")
@@ -152,7 +152,7 @@ class _ConversationReader:
         """The number of each call by its id here, which no other call has."""
         self._turn = 0
         self._thoughts = ""
-        """The reasoning of an item of its own, which belongs to the next message of the model."""
+        """Reasoning that was an item of its own; it belongs to the model's next message."""
         self._extends_calls = False
         """Whether the last item was a single call, to which the next one is parallel."""
 

@@ -51,7 +51,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A computer, as far as running a model depends on it."""
+    """The properties of a computer that decide how a model runs."""
 
     name: str
     memory: int

@@ -102,7 +102,7 @@ class JsonLinesProcess:
         self._closed = False
         self._close_lock = threading.Lock()
         self._receive_lock = threading.RLock()
-        """Held while output is read, so that it is not closed meanwhile."""
+        """Held while output is read, so that it is not closed at the same time."""
 
     @classmethod
     def start(

@@ -31,14 +31,14 @@ CONTEXT_MULTIPLE = 256
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model's file, as far as memory depends on it. Sizes are in bytes."""
+    """The properties of a model's file that decide how much memory it needs. Sizes are in bytes."""
 
     name: str
     size: int
     layer_size: int
     shape: ModelShape
     repacked_size: int = 0
-    """Weights that llama.cpp copies into an order that the CPU multiplies faster."""
+    """Weights that llama.cpp copies into a layout that the CPU multiplies faster."""
 
 
 @dataclass(frozen=True, slots=True)

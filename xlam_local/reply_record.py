@@ -13,7 +13,7 @@ from .types import Message, Prompt, Sampling, Tool, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyRecord:
-    """What a model got before it wrote a reply, and what the reply cost."""
+    """The prompt of a reply, the settings with which it was written, and its usage."""
 
     prompt: str
     """The exact text of the prompt."""

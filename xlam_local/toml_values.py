@@ -119,11 +119,6 @@ def integer(
     return int(value)
 
 
-def positive_int(table: Table, key: str, where: str, default: int) -> int:
-    """Return an integer that is at least 1."""
-    return integer(table, key, where, default, minimum=1)
-
-
 def number(
     table: Table, key: str, where: str, default: float, *, minimum: float, maximum: float
 ) -> float:

@@ -1,8 +1,8 @@
 """Read the definition of a tool: OpenAI's format, flat ones as MCP and Anthropic write it.
 
-What is unambiguous is read as it is meant: a key in another spelling, a schema keyword beside the
-parameters, the parameters by name without a schema around them. A key that seems to be misspelt is
-an error. Every other key that has no effect is a finding of `tools lint`.
+Unambiguous deviations are accepted: a key in another spelling, a schema keyword beside the
+parameters, the parameters by name without a schema around them. A key that seems to be misspelled
+is an error. Every other key that has no effect is a finding of `tools lint`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOOL_TYPES = ("function", "custom", "object", None)
 """The types of tools that the caller runs, and the type of a schema; other tools run elsewhere."""
 EXTENSION = "x-"
 SIMILAR_RATIO = 0.8
-"""How similar, as measured by difflib, a misspelt key is to the one that is meant."""
+"""How similar, as measured by difflib, a misspelled key is to the one that is meant."""
 DESCRIBING_KEYWORDS = frozenset(
     [
         *("type", "description", "enum", "const", "default", "anyOf", "oneOf", "allOf", "$ref"),

@@ -24,7 +24,7 @@ READERS: dict[str, Callable[[Any], object]] = {
     "texts": lambda table: values.texts(table, "key", "Table 1", ("*",)),
     "flag": lambda table: values.flag(table, "key", "Table 1"),
     "integer": lambda table: values.integer(table, "key", "Table 1", 5),
-    "positive": lambda table: values.positive_int(table, "key", "Table 1", 5),
+    "positive": lambda table: values.integer(table, "key", "Table 1", 5, minimum=1),
     "number": lambda table: values.number(table, "key", "Table 1", 1.0, minimum=0, maximum=5),
     "one_of": lambda table: values.one_of(table, "key", "Table 1", ("a", "b", "c"), "a"),
     "member": lambda table: values.member(table, "key", "Table 1", Color.RED),

@@ -13,7 +13,7 @@ NOT_RUN_AGAIN = "Not run: the same call a third time."
 
 @dataclass(slots=True)
 class EarlierResults:
-    """Results that a repetition of their call would only repeat."""
+    """Results that repeated calls would return again."""
 
     results: dict[tuple[str, str], ToolResult] = field(default_factory=dict)
 

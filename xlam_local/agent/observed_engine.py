@@ -1,4 +1,4 @@
-"""An engine that remembers what it was given for the last reply, and what the reply cost."""
+"""An engine that records the prompt, the settings and the usage of the last reply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .wrapped_engine import WrappedEngine
 
 @dataclass(frozen=True, slots=True)
 class ObservedReply:
-    """What a model got for a reply, and what the reply cost."""
+    """The prompt and the settings of a reply, and its usage."""
 
     prompt: Prompt
     constrained: bool

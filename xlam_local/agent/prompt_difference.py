@@ -1,4 +1,4 @@
-"""Say how two prompts differ: which tool changed, or which line."""
+"""Describe how two prompts differ: which tool changed, or which line."""
 
 from __future__ import annotations
 

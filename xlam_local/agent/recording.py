@@ -161,7 +161,7 @@ class ReplayEngine:
         yield GenerationEnd(bool(recorded["truncated"]), Usage(**recorded["usage"]))
 
     def close(self) -> None:
-        """Do nothing: there is no model to unload."""
+        """Do nothing, because there is no model to unload."""
 
 
 def compile_patterns(patterns: Sequence[str]) -> list[re.Pattern[str]]:

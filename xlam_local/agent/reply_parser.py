@@ -32,7 +32,7 @@ _MAX_QUOTED_CHARS = 200
 
 
 class ReplyParser:
-    """An incremental parser: text is passed on at once, except what may become a call.
+    """An incremental parser: text is passed on immediately, except what may become a call.
 
     `tools` are the names of the tools that this reply may call; without any, all is text.
     `in_reasoning` says that the reply begins inside reasoning, because the prompt opened it.

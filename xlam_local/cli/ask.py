@@ -149,7 +149,7 @@ class AskOptions:
 
 
 def _check_options(options: AskOptions) -> None:
-    """Check that no option is without effect."""
+    """Check that every option has an effect."""
     if options.record is not None and options.replay is not None:
         raise click.UsageError("--record and --replay exclude each other.")
     if options.redact and options.record is None:

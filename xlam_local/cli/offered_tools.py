@@ -14,7 +14,7 @@ from ..tools import Source
 from ..types import Done, Event, Notice, PrefillProgress, Tool, ToolCalls
 
 MANY_TOKENS = 1000
-"""Prompt tokens of tools that were not called from which on the user is told about them."""
+"""The user is told about tools that were not called if they took more prompt tokens than this."""
 
 
 def find_tools(
@@ -55,9 +55,9 @@ def show_offered(tools: Sequence[Tool], engine: Engine) -> None:
 def with_cost_notice(
     turn: Generator[Event, None, Done], tools: Sequence[Tool], engine: Engine
 ) -> Generator[Event, None, Done]:
-    """Yield the events of a turn, and before its end what tools cost that were not called.
+    """Yield the events of a turn, and before its end the cost of tools that were not called.
 
-    Nothing is said if the prompt was short or cached.
+    There is no notice if the prompt was short or cached.
     """
     called: set[str] = set()
     read: int | None = None
@@ -79,7 +79,7 @@ def with_cost_notice(
 
 
 def cost_notice(tools: Sequence[Tool], called: Container[str], engine: Engine) -> str:
-    """Return what the tools cost that were not called; "" if it is little."""
+    """Return a notice about the cost of tools that were not called; "" if it is small."""
     others = [tool for tool in tools if tool.name not in called]
     tokens = sum(prompt.tool_token_counts(others, engine.count)) if others else 0
     if tokens < MANY_TOKENS:

@@ -70,7 +70,7 @@ def play(
 
 
 class TextOutput:
-    """Prints a turn for people."""
+    """Prints a turn as text."""
 
     def __init__(self) -> None:
         self._stdout_is_terminal = sys.stdout.isatty()

@@ -17,7 +17,7 @@ from ..types import UserMessage
 
 STDIN_WORD = "-"
 SILENT_STDIN_S = 2.0
-"""How long stdin may be silent until the user is told that the program waits for it."""
+"""Seconds of silence on stdin after which a notice says that the program waits for it."""
 WAITING = "Waiting for text on stdin. Press Ctrl+D to end it, or start the command with </dev/null."
 MISSING = "Give a request, pipe it to stdin, or attach a file with -f."
 

@@ -51,11 +51,6 @@ class ConversationOptions:
     messages: Path | None = None
     ephemeral: bool = False
 
-    @property
-    def begins_new(self) -> bool:
-        """Whether the conversation has no messages yet."""
-        return not self.latest and self.number is None and self.messages is None
-
 
 @dataclass(slots=True)
 class SavedConversation:
@@ -67,7 +62,7 @@ class SavedConversation:
     recorded: bool = True
     """Whether the messages so far are in the history."""
     ephemeral: bool = False
-    """Whether nothing of the conversation may be kept on disk: no prompts, results or logs."""
+    """Whether no prompts, results or logs of the conversation may be saved."""
 
     def take_request(self) -> UserMessage:
         """Remove and return the user message with which the conversation ends, or an empty one."""

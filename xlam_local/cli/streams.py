@@ -26,7 +26,7 @@ class OutputError(XlamError):
 
 
 class OutputClosed(Exception):
-    """The reader of stdout is gone, as after `| head`."""
+    """The reader of stdout has exited, as after `| head`."""
 
 
 class _OutputFile(io.FileIO):
@@ -85,7 +85,7 @@ def prepare() -> None:
 
 
 def finish() -> None:
-    """Write what is left to stdout, and say if characters of it were replaced.
+    """Flush stdout, and print a notice if characters were replaced.
 
     Raises:
         OutputError: stdout cannot be written.
@@ -93,8 +93,8 @@ def finish() -> None:
     sys.stdout.flush()
     if _Replaced.seen:
         click.echo(
-            f"The encoding of stdout, {sys.stdout.encoding}, lacks some characters. They are replaced "
-            "with question marks; set PYTHONIOENCODING=utf-8 to print them.",
+            f"The encoding of stdout, {sys.stdout.encoding}, lacks some characters. They are "
+            "replaced with question marks; set PYTHONIOENCODING=utf-8 to print them.",
             err=True,
         )
 

@@ -112,7 +112,7 @@ def check_named_files(
 
 
 def trust_source(toolbox: Toolbox, source: Source, trust: bool = False) -> None:
-    """Trust a source: at once if `trust` is set, else after a question on the terminal.
+    """Trust a source: without a question if `trust` is set, else after asking on the terminal.
 
     Raises:
         UsageError: there is no terminal to ask on, or the answer is no.

@@ -27,7 +27,7 @@ GGML_TYPES = {
     "q4_0": llama_cpp.GGML_TYPE_Q4_0,
 }
 CPU_PREFILL_TOKENS = 64
-"""Tokens of a prompt that a CPU decodes at once. More are hardly faster, and delay progress."""
+"""Prompt tokens that a CPU decodes in one batch. More are hardly faster, and delay progress."""
 DECODE_ABORTED = 2
 """What llama_decode returns after the abort callback returned true."""
 
@@ -179,7 +179,7 @@ class LlamaContext:
         self.prefill_size: int = (
             self.batch_size if _uses_gpu(options) else min(CPU_PREFILL_TOKENS, self.batch_size)
         )
-        """Tokens of a prompt to decode at once."""
+        """Tokens of a prompt to decode in one batch."""
         self._batch: Any = llama_cpp.llama_batch_init(self.batch_size, 0, 1)
         self.memory: Any = llama_cpp.llama_get_memory(self.handle)
         self.sequences = [LlamaSequence(self, number) for number in range(options.sequences)]

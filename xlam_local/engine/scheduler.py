@@ -162,14 +162,14 @@ class Scheduler:
         return [*dropped, *advanced]
 
     def drop(self, reply: Reply) -> None:
-        """End a reply at once, as if it had never been asked for."""
+        """End a reply immediately, as if it had never been requested."""
         if reply in self._waiting:
             self._waiting.remove(reply)
         reply.end(Cancelled("The reply was cancelled."))
         self._remove(reply)
 
     def drop_all(self) -> None:
-        """End all replies at once; their sequences rest, with what was decoded."""
+        """End all replies immediately; their sequences become idle and keep what was decoded."""
         for reply in [*self._waiting, *self._running]:
             self.drop(reply)
 
@@ -253,7 +253,7 @@ class Scheduler:
             self._prompt_token_s = average + NEW_VALUE_WEIGHT * (seconds / size - average)
 
     def _remove(self, reply: Reply) -> None:
-        """Let the sequence of a reply that has ended rest."""
+        """Mark the sequence of a reply that has ended as idle."""
         if reply in self._running:
             self._running.remove(reply)
             assert reply.sequence is not None

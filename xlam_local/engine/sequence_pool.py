@@ -23,9 +23,9 @@ MIN_SAVED_TOKENS = 256
 
 
 class SequencePool:
-    """The sequences of a context: those that replies use, and those that rest.
+    """The sequences of a context: those that replies use, and idle ones.
 
-    A resting sequence keeps its tokens until another prompt needs it, the least recently used one
+    An idle sequence keeps its tokens until another prompt needs it, the least recently used one
     first. `cache` is the on-disk cache; None uses the sequences in memory only.
     """
 
@@ -75,11 +75,11 @@ class SequencePool:
         return chosen
 
     def release(self, sequence: LlamaSequence) -> None:
-        """Let a sequence rest."""
+        """Mark a sequence as idle."""
         self._resting.append(sequence)
 
     def save_resting(self, min_new_tokens: int = MIN_SAVED_TOKENS) -> None:
-        """Save the resting sequences to disk that have `min_new_tokens` new tokens."""
+        """Save the idle sequences to disk that have `min_new_tokens` new tokens."""
         for sequence in reversed(self._resting):
             self.save(sequence, min_new_tokens)
 
@@ -118,9 +118,9 @@ class SequencePool:
         return path if length >= at_least else None
 
     def _choose(self, source: LlamaSequence, length: int) -> LlamaSequence:
-        """Return the resting sequence to use for a prompt that shares `length` tokens of `source`.
+        """Return the idle sequence to use for a prompt that shares `length` tokens of `source`.
 
-        The source itself is used if it loses few tokens; otherwise it rests for its own prompt.
+        The source itself is used if it loses few tokens; otherwise it keeps its own prompt.
         """
         if source in self._resting and len(source.tokens) - length < MIN_SHARED_TOKENS:
             return source

@@ -36,7 +36,7 @@ IDLE_S = 1.0
 TEXT_INTERVAL_S = 0.04
 """Text is sent at most this often: each message takes CPU time from llama.cpp's threads."""
 LOAD_PROGRESS_STEP = 0.01
-"""The share of a model whose loading is reported at once."""
+"""The share of a model that is loaded between two progress reports."""
 OOM_SCORE_ADJUSTMENT = "800"
 """Makes Linux kill this process before others when memory runs out; 1000 is the maximum."""
 
@@ -119,7 +119,7 @@ class EngineWorker:
         return self._queue.get()
 
     def _receive(self) -> None:
-        """Receive requests, and pass on cancellations at once."""
+        """Receive requests, and pass on cancellations immediately."""
         for line in self._requests:
             request = json.loads(line)
             if "cancel" in request:

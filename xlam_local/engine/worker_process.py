@@ -24,7 +24,7 @@ from .worker_protocol import Json
 POLL_S = 0.1
 """How long `receive` waits for a message."""
 READ_TIMEOUT_S = 3600.0
-"""How long the reading thread waits at once; the end of the process ends the wait."""
+"""The longest wait for one read; it also ends when the process ends."""
 SHUTDOWN_TIMEOUT_S = 5.0
 """How long the process may take to save the prompt cache and exit."""
 MAX_LOG_BYTES = 1_000_000

@@ -14,7 +14,7 @@ MAX_SYMBOLS = 50_000
 MAX_RULE_DEPTH = 1000
 """The deepest nesting of rules and parentheses; llguidance's stack holds about 2,500."""
 MAX_SHORTEST_TEXT_CHARS = 100_000
-"""The most characters of the shortest text; forced text is expanded at once."""
+"""The most characters of the shortest text; forced text is expanded in one step."""
 
 
 def exceeded_limit(grammar: Grammar) -> str | None:

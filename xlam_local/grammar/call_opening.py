@@ -215,7 +215,7 @@ class CallDetector:
         return self._position
 
     def _examine(self) -> bool:
-        """Examine one place, and return whether to go on with the next."""
+        """Examine one place, and return whether to continue with the next."""
         if self._patterns is None:
             return False
         match self._place:

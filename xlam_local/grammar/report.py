@@ -85,7 +85,7 @@ def _unknown_required(tool: str, schema: Schema) -> Iterator[KeywordReport]:
 
 
 def _impossible_properties(tool: str, solver: Solver, number: int) -> Iterator[KeywordReport]:
-    """Yield a report for each property of a schema that can have no value; `false` is meant so."""
+    """Yield a report for each property that can have no value, except for the schema `false`."""
     document = solver.document
     for name, inner in document.schemas[number].get("properties", {}).items():
         if document.originals[inner] and solver.is_empty(frozenset([inner])):
@@ -142,7 +142,7 @@ def _constants(values: Sequence[Any], schema: Schema) -> tuple[Status, str]:
 
 
 def _required(schema: Schema) -> tuple[Status, str]:
-    """Find a required property that the same schema does not name, if it is probably misspelt."""
+    """Find a required property that the same schema does not name, if it is probably misspelled."""
     named = schema.get("properties", {})
     for name in schema["required"]:
         if name not in named and (similar := _similar(name, named)):
@@ -158,7 +158,7 @@ OTHER_PROPERTIES = frozenset(
 )
 """Keywords that may describe properties which `properties` does not name."""
 SIMILAR_RATIO = 0.8
-"""How similar, as measured by difflib, a misspelt word is to the one that is meant."""
+"""How similar, as measured by difflib, a misspelled word is to the one that is meant."""
 REMARKS: Mapping[str, Callable[[Schema], tuple[Status, str]]] = {
     "format": _format,
     "pattern": lambda schema: _patterns([schema["pattern"]]),

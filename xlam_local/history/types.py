@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RATINGS = {"up": 1, "down": -1, "none": 0}
-"""What the user calls each rating of a reply; 0 removes the rating."""
+"""The names of the ratings of a reply; 0 removes the rating."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A conversation as a list shows it."""
+    """A conversation as shown in a list."""
 
     id: int
     title: str

@@ -1,4 +1,4 @@
-"""Say what a file is that is not a language model in GGUF format."""
+"""Identify files that are not a language model in GGUF format."""
 
 from __future__ import annotations
 

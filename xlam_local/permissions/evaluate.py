@@ -99,7 +99,7 @@ def grant_for_call(tool: Tool, call: ToolCall, context: PolicyContext, tainted: 
 def _apply_rules(rules: Sequence[Rule], details: CallDetails) -> tuple[Verdict, bool]:
     """Return the verdict of the last rule that matches, and whether it allows tainted calls.
 
-    If it is in doubt whether a later rule matches, too, the verdict is at least "ask".
+    If it is uncertain whether a later rule matches too, the verdict is at least "ask".
     """
     doubtful: Rule | None = None
     tool = details.tool
@@ -140,7 +140,7 @@ def _doubt(rule: Rule) -> str:
 
 
 def _default_verdict(details: CallDetails) -> Verdict:
-    """Allow reading in the working folder, if the model runs here; ask for everything else."""
+    """Allow reading in the working folder if the model runs on this machine; else ask."""
     tool = details.tool
     inside = all(
         path.certain and _is_open(path.resolved, details) for path in details.targets.paths
@@ -156,10 +156,10 @@ def _default_verdict(details: CallDetails) -> Verdict:
 
 
 def _is_open(path: Path | None, details: CallDetails) -> bool:
-    """Return whether a path is in the working folder and can be read unasked.
+    """Return whether a path is in the working folder and can be read without approval.
 
     In a working folder that contains the home folder, hidden files and other users' files cannot.
-    Our own tools can look into such a folder as a whole, because they leave out those files.
+    The built-in tools may search such a folder as a whole, because they skip those files.
     """
     cwd, home = details.context.cwd, resolve_policy_path("~", details.context)
     if path is None or not is_under(path, cwd):

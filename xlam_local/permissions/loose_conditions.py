@@ -1,6 +1,6 @@
 """Check whether a call meets the conditions of a rule that asks or denies.
 
-Patterns match in any spelling, and a doubt is "maybe".
+Patterns match in any spelling, and uncertainty is "maybe".
 """
 
 from __future__ import annotations

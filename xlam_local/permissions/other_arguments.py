@@ -1,7 +1,7 @@
-"""Paths and hosts in arguments whose names do not say that they are any.
+"""Paths and hosts in arguments whose names do not show that they are paths or hosts.
 
 A rule that allows a folder or a host must hold for everything that a call reaches, so every text
-in the arguments is looked at. What cannot be judged is not allowed.
+in the arguments is looked at. What cannot be classified is not allowed.
 """
 
 from __future__ import annotations

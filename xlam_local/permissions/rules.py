@@ -61,7 +61,7 @@ class Rule:
 class Grant:
     """A permission that the user gave in an approval prompt: for a tool, or for one exact call.
 
-    It holds for the tool as it was then, and in the working folder of then.
+    It applies to the tool as it was at that time, in the working folder of that time.
     """
 
     tool: str

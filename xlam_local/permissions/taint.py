@@ -51,7 +51,7 @@ def exfiltration_reason(tool: Tool, taints: Mapping[str, str]) -> str:
 def _describe_read(tool: Tool, result: ToolResult) -> str:
     """Return a description of the private data that a call has read, or an empty string.
 
-    What matters is where the data comes from. An effect, which a server or a file declares, says
+    The source of the data decides. The effect that a server or a file declares says
     nothing about it; only our own tools that write return no data.
     """
     if tool.deterministic or tool.public:

@@ -1,4 +1,4 @@
-"""Keep texts apart from the special tokens that a chat template writes.
+"""Distinguish texts from the special tokens that a chat template writes.
 
 A template returns one string, in which text of a user could pass for special tokens. So each
 special token in a text, and each end of a text that a neighbor could complete to one, gets a marker

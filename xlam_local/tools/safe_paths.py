@@ -161,9 +161,9 @@ def is_within(resolved: Path, paths: Sequence[Path]) -> bool:
 
 
 def link_chain(path: Path) -> list[Path]:
-    """Return the places of all links on the way to a path, and where the path really lies.
+    """Return the locations of all links on the way to a path, and its resolved location.
 
-    The folders of each place are resolved; its last name is not.
+    The folders of each location are resolved; its last name is not.
     """
     chain: list[Path] = []
     for _ in range(MAX_LINKS):

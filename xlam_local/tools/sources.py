@@ -36,9 +36,9 @@ class Source:
     path: str = ""
     """The tool file, for the user to read."""
     left_out: tuple[str, ...] = ()
-    """Which tools are left out, and why, each as a sentence."""
+    """Sentences that name the tools that are left out, and why."""
     notices: tuple[str, ...] = ()
-    """What in its entry has no effect, each as a sentence."""
+    """Sentences about keys of its entry that have no effect."""
     content_hash: str = ""
     """The hash of what the user would trust. It changes with the content."""
 
@@ -67,8 +67,7 @@ class ToolPaths:
     def protected(self) -> tuple[Path, ...]:
         """The paths that no tool may access: the program's own folders, and credentials.
 
-        A folder or file of them may be a link. Then each link on the way is protected, where it
-        really lies, and what it leads to.
+        If one of them is a symbolic link, each link on the way and its target are protected.
         """
         settings = [self.config / name for name in SETTINGS_FILES]
         own = [path for base in (self.config, self.data, self.state) for path in link_chain(base)]

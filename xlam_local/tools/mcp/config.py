@@ -1,4 +1,4 @@
-"""Read mcp.json, in the format that other MCP clients use, and in those that say the same."""
+"""Read mcp.json in the formats of Claude Desktop, VS Code, Zed and OpenCode."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ServerConfig:
     unknown_keys: tuple[str, ...] = ()
     """Keys that are not supported; they are reported."""
     notices: tuple[str, ...] = ()
-    """Texts that only look like a variable, each as a sentence."""
+    """Notices about texts that only look like a variable."""
     fault: str = ""
     """Why the server cannot be started, as a sentence; "" if it can."""
 
@@ -189,7 +189,7 @@ def _text_of(value: Any) -> Any:
 
 
 def _check_placeholders(known: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence about each text that only looks like a variable.
+    """Yield a notice about each text that only looks like a variable.
 
     Raises:
         ToolFileError: a placeholder is not a variable.

@@ -1,4 +1,4 @@
-"""Convert the result of a server's tool to text for the model, without losing a part of it."""
+"""Convert the complete result of a server's tool to text for the model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _parts(result: Any) -> Iterator[str]:
 
 
 def _is_said(structured: Any, texts: list[str]) -> bool:
-    """Return whether the texts say what the structured content says.
+    """Return whether the texts repeat the structured content.
 
     Servers repeat it as text. They wrap a value that is no object as the only one of an object, for
     example {"result": …} or {"content": …}, and list its items as one text each.

@@ -26,7 +26,7 @@ _captured: contextvars.ContextVar[io.StringIO | None] = contextvars.ContextVar("
 def with_timeout(function: Function, timeout: float) -> Function:
     """Return a function that runs `function` in a thread and waits `timeout` seconds at most.
 
-    Python cannot stop a thread, so a function that hangs goes on in the background.
+    Python cannot stop a thread, so a function that hangs keeps running in the background.
     """
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""How a program runs: its folder, its sandbox level, its limits and its environment."""
+"""How a program runs: its folder, sandbox level, limits and environment."""
 
 from __future__ import annotations
 

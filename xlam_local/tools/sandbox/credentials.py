@@ -1,4 +1,4 @@
-"""Files and folders with keys, passwords and tokens, as tools and isolated programs lack them."""
+"""Files and folders with keys, passwords and tokens, hidden from tools and isolated programs."""
 
 from __future__ import annotations
 

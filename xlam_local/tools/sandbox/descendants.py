@@ -13,7 +13,7 @@ RUN_ID_VARIABLE = "XLAM_LOCAL_RUN"
 QUIET_SCANS = 4
 """How many scans in a row must find nothing."""
 SCAN_TIMEOUT_S = 5.0
-"""How long to go on scanning for new processes."""
+"""How long to keep scanning for new processes."""
 MAX_ENVIRONMENT_BYTES = 1 << 17
 
 

@@ -24,7 +24,7 @@ from contextlib import suppress
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 KILL_TIMEOUT_S = 5.0
-"""How long to go on killing new processes."""
+"""How long to keep killing new processes."""
 KILL_POLL_S = 0.002
 PARENT_POLL_MS = 250
 """How often to look for the parent where it cannot be waited for."""
@@ -40,7 +40,7 @@ def command_line(parent: int, command: list[str], grace_s: float = 0) -> list[st
 
 
 class Supervisor:
-    """The command's process, and what has been heard about it."""
+    """The command's process and its status."""
 
     def __init__(self, parent: int, grace_s: float, command: list[str]) -> None:
         self.parent = parent
@@ -84,7 +84,7 @@ class Supervisor:
                 self.status = status
 
     def kill(self) -> None:
-        """Kill all processes of the command, also those that start meanwhile."""
+        """Kill all processes of the command, including those that start during the call."""
         deadline = time.monotonic() + KILL_TIMEOUT_S
         self._signal_group(signal.SIGKILL)
         while self.reap() and time.monotonic() < deadline:

@@ -112,7 +112,7 @@ def code_blocks(text: str, language: str) -> list[Block]:
 
 
 def chunks(text: str) -> list[str]:
-    """Split text after lines, into parts short enough to be rendered at once."""
+    """Split text after lines, into parts short enough to be rendered in one step."""
     found: list[str] = []
     start = 0
     while start < len(text):

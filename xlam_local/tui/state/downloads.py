@@ -33,7 +33,7 @@ class Downloads:
         return next((download for download in self if download.name == name), None)
 
     def start(self, name: str) -> None:
-        """Download a model, or go on with its paused or failed download."""
+        """Download a model, or resume its paused or failed download."""
         # The first download loads the download code, which the start of the app does not need.
         from .download import Download
 

@@ -27,7 +27,7 @@ class ToolCatalog:
     _toolbox: Toolbox | None = None
     _opening: Lock = field(default_factory=Lock)
     _reported: dict[str, str] = field(default_factory=dict)
-    """The states of the sources that the user was told of."""
+    """The states of the sources that were reported to the user."""
 
     def refresh(self) -> tuple[Tool, ...]:
         """Read changed tool files again; return the tools that the model is offered."""

@@ -12,7 +12,7 @@ BAR_S = 1.0
 """Seconds of one bar of the sparkline."""
 BAR_COUNT = 60
 DEFAULT_CHARS_PER_TOKEN = 4.0
-"""Used until the end of a turn has told the number of tokens."""
+"""Used until the end of a turn reports the number of tokens."""
 MIN_PREFILL_S = 0.5
 """Seconds of prompt processing before the time left is estimated."""
 

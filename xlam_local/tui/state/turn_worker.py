@@ -11,7 +11,7 @@ from ...types import ApprovalRequest, AskUser, Decision, Deny, Event, TextDelta
 from .background import BackgroundJob
 
 MAX_MERGED_CHARS = 5_000
-"""Characters of an answer that are shown at once."""
+"""Characters of an answer that are shown in one step."""
 CANCELLED = Deny("The user cancelled the turn.")
 
 
