@@ -14,6 +14,7 @@ from . import user_file
 from .errors import UsageError
 from .json_depth import MAX_JSON_DEPTH, exceeds_depth
 from .message_content import (
+    CALL_BLOCK,
     CONTENT_KEYS,
     REASONING_KEYS,
     RESULT_TYPES,
@@ -23,6 +24,7 @@ from .message_content import (
     output_type,
     parts_of_type,
     reasoning_item_text,
+    result_blocks,
     result_text,
     with_reasoning,
 )
@@ -42,6 +44,11 @@ from .types import (
 Json = Any
 LIST_KEYS = ("messages", "conversations", "conversation")
 """The keys of an object that hold its messages."""
+UNREAD_KEYS = (
+    *("chosen", "rejected", "preferred_output", "non_preferred_output"),
+    *("completion", "context"),
+)
+"""Keys beside the messages that hold a part of the conversation, as preference data does."""
 ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human"), "user"),
@@ -111,6 +118,8 @@ def conversation(data: Json) -> tuple[Message, ...]:
     if not _is_conversation(data):
         raise UsageError('A conversation is an object with a list under "messages".')
     key = next(key for key in LIST_KEYS if isinstance(data.get(key), list))
+    for unread in (unread for unread in UNREAD_KEYS if _has_text(data.get(unread))):
+        raise UsageError(f"/{unread} cannot be read; only the messages of /{key} can. Remove it.")
     reader = _ConversationReader()
     for place in (place for place in SYSTEM_KEYS if data.get(place) is not None):
         text = message_parts({"content": data[place]}, "", f"/{place}").text
@@ -177,9 +186,22 @@ class _ConversationReader:
             case "call":
                 self._add_calls(_single_calls(item, pointer), "", extends)
             case "tool":
+                self._read_calls_in_text(pointer)
                 results = parts_of_type(item, pointer, RESULT_TYPES)
-                for result, place in results or [(item, pointer)]:
+                blocks = [(block, pointer) for block in result_blocks(item, pointer)]
+                for result, place in results or blocks:
                     self._add_result(result, place)
+
+    def _read_calls_in_text(self, pointer: str) -> None:
+        """Read the calls in the last answer if a result follows it and no call is open."""
+        last = self.messages[-1] if self.messages else None
+        if self._open or not isinstance(last, AssistantMessage):
+            return
+        if calls := CALL_BLOCK.findall(last.text):
+            self.messages.pop()
+            where = f"The tool call before {pointer}"
+            parsed = [(user_file.parse_json(text, where, surrogates=True), where) for text in calls]
+            self._add_calls(parsed, CALL_BLOCK.sub("", last.text).strip(), extends=False)
 
     def _read_user(self, item: Mapping[str, Json], pointer: str) -> None:
         parts = message_parts(item, pointer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ RESULT_TYPES = ("tool_result", "tool-result")
 """The types of the parts that are calls and results: Anthropic's and those of Vercel's AI SDK."""
 OUTPUT_TYPES = ("text", "json", "content", "error-text", "error-json")
 """What the AI SDK of Vercel calls the kinds of a result."""
+CALL_BLOCK = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+RESULT_BLOCK = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+"""Calls and results in the text of messages, as Hermes writes them."""
 CONTENT_KEYS = ("content", "value", "text", "output", "result")
 """Keys of a message with its content."""
 
@@ -166,6 +170,14 @@ def result_text(item: Mapping[str, Json], pointer: str) -> str:
     if isinstance(content, list) and all(map(_is_text_part, content)):
         return "".join(part["text"] for part in content)
     return dumps(content)
+
+
+def result_blocks(item: Mapping[str, Json], pointer: str) -> list[Mapping[str, Json]]:
+    """Return the results in a text that consists of `<tool_response>` blocks; else the item."""
+    content, _ = _content(item, pointer)
+    if not isinstance(content, str) or RESULT_BLOCK.sub("", content).strip():
+        return [item]
+    return [{"content": text} for text in RESULT_BLOCK.findall(content)] or [item]
 
 
 def output_type(content: Json) -> str:

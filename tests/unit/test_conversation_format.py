@@ -457,3 +457,30 @@ def test_messages_that_langchain_has_serialized_are_read() -> None:
 def test_what_is_not_read_is_named(message: Any, expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
         conversation({"messages": [message]})
+
+
+def test_calls_and_results_in_the_tags_of_hermes_are_read() -> None:
+    call = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+    items = [
+        {"from": "human", "value": "u"},
+        {"from": "gpt", "value": f"I look.\n{call}\n{call}"},
+        {
+            "from": "tool",
+            "value": "<tool_response>\n1\n</tool_response>\n<tool_response>2</tool_response>",
+        },
+        {"from": "gpt", "value": f"Done. {call}"},
+    ]
+    first, second = ToolCall("call_0", "f", {"a": 1}), ToolCall("call_1", "f", {"a": 1})
+    assert conversation({"conversations": items})[1:] == (
+        ToolCalls((first, second), "I look."),
+        ToolResult(first, "1"),
+        ToolResult(second, "2"),
+        AssistantMessage(f"Done. {call}"),
+    )
+
+
+@pytest.mark.parametrize("key", ["chosen", "rejected", "completion", "context"])
+def test_text_beside_the_messages_is_named(key: str) -> None:
+    with pytest.raises(UsageError, match=f"/{key} cannot be read"):
+        conversation({"messages": [ASK], key: [{"role": "assistant", "content": "a"}]})
+    assert conversation({"messages": [ASK], key: None}) == (UserMessage("u"),)

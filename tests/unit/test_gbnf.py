@@ -275,7 +275,8 @@ WRONG = {
     'root = "a"': "Line 1, column 6: expected '::='.",
     '\n  ::= "a"': "Line 2, column 3: expected a rule name.",
     'root ::= "a"\nroot ::= "b"': "Line 2, column 1: rule 'root' is defined twice.",
-    'root ::= "a" )': "Line 1, column 14: expected the end of the rule.",
+    'root ::= "a" )': "Line 1, column 14: expected the end of the rule, not ')'.",
+    "root ::= my_rule": "Line 1, column 12: expected the end of the rule, not '_'.",
     'root ::= "(" root': "The grammar is empty: every rule recurses forever.",
     'root ::= ("a"? "b"?)*': "Line 1, column 1: rule 'root' repeats empty text without a limit.",
     'root ::= (("a"{9999}){9999}){9999}': (

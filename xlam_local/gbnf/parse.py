@@ -140,7 +140,7 @@ class _GbnfParser:
             self.skip_space(lines=True)
             found[name] = self.alternatives(nested=False)
             if self.peek() and self.peek() not in "\r\n":
-                self.fail("expected the end of the rule")
+                self.fail(f"expected the end of the rule, not {self.peek()!r}")
             self.skip_space(lines=True)
         return found
 
