@@ -21,20 +21,21 @@ LONG = "x" * 400
         ({"const": 1}, LONG, 'expected 1, not "xxx'),
         ({"maxLength": 3}, LONG, 'expected at most 3 characters, not 400: "xxx'),
         ({"minLength": 401}, LONG, 'expected at least 401 characters, not 400: "xxx'),
-        ({"minLength": 1}, "", "expected at least 1 characters, not 0."),
+        ({"minLength": 1}, "", "expected at least 1 character, not 0."),
         ({"pattern": "^a"}, LONG, 'does not match the pattern ^a: "xxx'),
         ({"format": "date"}, LONG, 'does not have the format date: "xxx'),
         ({"minimum": 3}, 2, "expected at least 3, not 2."),
         ({"exclusiveMaximum": 3}, 3, "expected less than 3, not 3."),
         ({"multipleOf": 5}, 7, "expected a multiple of 5, not 7."),
-        ({"maxItems": 1}, [LONG, LONG], 'expected at most 1 items, not 2: ["xxx'),
+        ({"maxItems": 1}, [LONG, LONG], 'expected at most 1 item, not 2: ["xxx'),
         ({"uniqueItems": True}, [LONG, LONG], 'has equal items: ["xxx'),
-        ({"contains": {"const": 1}}, [LONG], 'has no item that contains allows: ["xxx'),
+        ({"contains": {"const": 1}}, [LONG], 'has no item that matches `contains`: ["xxx'),
+        ({"maxContains": 1, "contains": {}}, [1, 2], "expected at most 1 items that match"),
         ({"required": ["a"]}, {LONG: 1}, 'the required property "a" is missing.'),
         ({"dependentRequired": {"a": ["b"]}}, {"a": LONG}, '"a" requires the property "b".'),
         ({"minProperties": 2}, {"a": LONG}, 'expected at least 2 properties, not 1: {"a": "xxx'),
         ({"propertyNames": {"maxLength": 2}}, {"abc": 1}, 'the property name "abc" is not allowed'),
-        ({"not": {"type": "string"}}, LONG, 'matches the schema of not: "xxx'),
+        ({"not": {"type": "string"}}, LONG, 'must not match the schema in `not`: "xxx'),
         ({"oneOf": [{}, {"minLength": 1}]}, LONG, 'matches more than one alternative of oneOf: "x'),
         (
             {"anyOf": [{"type": "integer"}, {"type": "null"}]},
@@ -141,3 +142,15 @@ def test_thousands_of_equal_looking_items_are_compared_in_one_pass() -> None:
     assert validate(items, {"uniqueItems": True}) == []
     assert validate([*items, items[5]], {"uniqueItems": True}) != []
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"items": False}, [1], "/0: additional item is not allowed."),
+        ({"properties": {"a": False}}, {"a": 1}, "/a: additional property is not allowed."),
+        (False, 1, "/: no value is allowed."),
+    ],
+)
+def test_what_no_schema_allows_is_named(schema: Any, value: Any, message: str) -> None:
+    assert validate(value, schema) == [message]

@@ -41,7 +41,10 @@ def _own_message(error: Any) -> str:
 
 def _type(error: Any) -> str:
     if not error.validator_value:  # the schema that allows nothing
-        return "additional property is not allowed"
+        if not error.absolute_path:
+            return "no value is allowed"
+        what = "item" if isinstance(error.absolute_path[-1], int) else "property"
+        return f"additional {what} is not allowed"
     return f"expected {' or '.join(error.validator_value)}, not {short(error.instance)}"
 
 
@@ -54,10 +57,10 @@ def _limit(words: str) -> Callable[[Any], str]:
     return lambda error: f"expected {words} {error.validator_value}, not {short(error.instance)}"
 
 
-def _size(words: str, unit: str) -> Callable[[Any], str]:
+def _size(words: str, one: str, several: str) -> Callable[[Any], str]:
     def message(error: Any) -> str:
-        value = error.instance
-        expected = f"expected {words} {error.validator_value} {unit}, not {len(value)}"
+        value, limit = error.instance, error.validator_value
+        expected = f"expected {words} {limit} {one if limit == 1 else several}, not {len(value)}"
         return f"{expected}: {short(value)}" if value else expected
 
     return message
@@ -92,12 +95,12 @@ SENTENCES: Mapping[str | None, Callable[[Any], str]] = {
     "exclusiveMinimum": _limit("more than"),
     "exclusiveMaximum": _limit("less than"),
     "multipleOf": _limit("a multiple of"),
-    "minLength": _size("at least", "characters"),
-    "maxLength": _size("at most", "characters"),
-    "minItems": _size("at least", "items"),
-    "maxItems": _size("at most", "items"),
-    "minProperties": _size("at least", "properties"),
-    "maxProperties": _size("at most", "properties"),
+    "minLength": _size("at least", "character", "characters"),
+    "maxLength": _size("at most", "character", "characters"),
+    "minItems": _size("at least", "item", "items"),
+    "maxItems": _size("at most", "item", "items"),
+    "minProperties": _size("at least", "property", "properties"),
+    "maxProperties": _size("at most", "property", "properties"),
     "pattern": lambda error: (
         f"does not match the pattern {cut(error.validator_value, MAX_PATTERN_CHARS)}: "
         f"{short(error.instance)}"
@@ -106,18 +109,18 @@ SENTENCES: Mapping[str | None, Callable[[Any], str]] = {
         f"does not have the format {error.validator_value}: {short(error.instance)}"
     ),
     "uniqueItems": lambda error: f"has equal items: {short(error.instance)}",
-    "contains": lambda error: f"has no item that contains allows: {short(error.instance)}",
+    "contains": lambda error: f"has no item that matches `contains`: {short(error.instance)}",
     "minContains": lambda error: (
-        f"expected at least {error.validator_value} items that contains allows: "
+        f"expected at least {error.validator_value} items that match `contains`: "
         f"{short(error.instance)}"
     ),
     "maxContains": lambda error: (
-        f"expected at most {error.validator_value} items that contains allows: "
+        f"expected at most {error.validator_value} items that match `contains`: "
         f"{short(error.instance)}"
     ),
     "anyOf": _alternatives,
     "oneOf": _alternatives,
-    "not": lambda error: f"matches the schema of not: {short(error.instance)}",
+    "not": lambda error: f"must not match the schema in `not`: {short(error.instance)}",
     "unevaluatedItems": lambda error: f"has additional items: {short(error.instance)}",
 }
 """For each keyword of the validator the sentence about its errors."""
