@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -92,10 +92,12 @@ def write_model(
     small_vocabulary: bool = True,
     chat_template: str = "",
     user_defined: Collection[bytes] = (),
+    token_ids: Mapping[str, int] | None = None,
 ) -> None:
     """Write a model; `header_architecture` is what its header says instead of the truth.
 
-    `user_defined` tokens replace the last tokens of text.
+    `user_defined` tokens replace the last tokens of text. `token_ids` are those of tokens such as
+    `padding`.
     """
     writer = GGUFWriter(path, header_architecture or architecture)
     writer.add_name(name)
@@ -113,6 +115,8 @@ def write_model(
     if chat_template:
         writer.add_chat_template(chat_template)
     _add_vocabulary(writer, vocabulary)
+    for key, token in (token_ids or {}).items():
+        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", token)
     for tensor, shape in _shapes(architecture, len(vocabulary.tokens)).items():
         writer.add_tensor(tensor, _weights(tensor, shape))
     writer.write_header_to_file()

@@ -123,10 +123,11 @@ def test_a_conversation_is_saved_and_continued(qwen_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_ephemeral_conversation_is_not_saved(qwen_path: Path, own_folders: Path) -> None:
-    assert say_yes(qwen_path, "One?", "--ephemeral")["conversation"] is None
+    long = "One? " * 200  # The prompts of short requests are not cached.
+    assert say_yes(qwen_path, long, "--ephemeral")["conversation"] is None
     assert not (own_folders / "data" / "history.db").exists()
     assert run("cache").stdout == ""
-    say_yes(qwen_path, "Two?")
+    say_yes(qwen_path, long)
     assert run("cache").stdout != ""
     assert len(contents(say_yes(qwen_path, "Three?", "-c", "--ephemeral"))) == 4
     assert "2 messages" in run("history", "list").stdout

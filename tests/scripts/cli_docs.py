@@ -20,9 +20,9 @@ HEAD = """\
 # Commands
 
 All commands with their options, the settings of `config.toml`, and the exit codes. Results go to
-stdout, everything else (progress, notices, errors) to stderr. Without a terminal there are no colors,
-progress bars or prompts; whatever needs an answer is refused. `--json` prints one object, `--jsonl`
-one object per line. Every command has `--help`.
+stdout, everything else (progress, notices, errors) to stderr. Without a terminal there are no
+colors, progress bars or prompts; whatever needs an answer is refused. `--json` prints one object,
+`--jsonl` one object per line. Every command has `--help`.
 
 This page is generated: `python -m tests.scripts.cli_docs > docs/cli.md`.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.engine_helpers import GREEDY, generate, user_prompt
+from tests.fakes.tiny_models import write_model
 from tests.fakes.toolsets import TOOLSETS, toolset_of
 from xlam_local import gbnf, grammar, prompt, schema
 from xlam_local.engine import GrammarBackend, LoadOptions
@@ -215,3 +216,19 @@ def test_both_backends_write_the_same(qwen_path: Path) -> None:
         texts.append(generate(engine, written, sampling, compiled.grammar)[0])
         engine.close()
     assert texts[0][:20] == texts[1][:20]
+
+
+def test_templates_get_the_tokens_that_the_file_names(tmp_path: Path) -> None:
+    path = tmp_path / "named.gguf"
+    template = "{{ pad_token + unk_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    ids = {"padding": 0, "unknown": 1, "seperator": 4_000_000_000}
+    write_model(path, "llama", "other", chat_template=template, token_ids=ids)
+    loaded = LocalEngine.load(path, LoadOptions(context_size=64, threads=1))
+    named = dict(loaded.model.named_tokens)
+    assert named == {
+        "pad_token": loaded.model.token_text(0),
+        "unk_token": loaded.model.token_text(1),
+    }
+    written = prompt.text(prompt.render([UserMessage("Hi")], [], loaded.prompt_format))
+    assert written.endswith(f"{named['pad_token']}{named['unk_token']}Hi")
+    loaded.close()

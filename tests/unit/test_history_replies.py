@@ -144,7 +144,7 @@ def test_a_branch_keeps_records_and_ratings(history: History) -> None:
 
 def test_only_messages_of_the_model_are_rated(history: History) -> None:
     id, _ = play(history, Scripted(["Hello."]), "Hi")
-    with pytest.raises(HistoryError, match="not of the model"):
+    with pytest.raises(HistoryError, match="was not written by the model"):
         history.rate(id, 1, 1)
     with pytest.raises(HistoryError, match="no message 9"):
         history.rate(id, 9, 1)

@@ -17,9 +17,12 @@ from xlam_local.prompt import (
 )
 from xlam_local.types import AssistantMessage, SystemMessage, UserMessage
 
+NAMED = (("unk_token", "<unk>"), ("pad_token", "<pad>"))
 CONTROL = (*QWEN.special_tokens, *LLAMA.special_tokens, "<s>", "</s>")
-VOCABULARY = Vocabulary(CONTROL, ("<think>", "  ", "word"), bos="<s>", eos="</s>", add_bos=True)
-TEMPLATE = Template("{{ messages }}", CONTROL, "<s>", "</s>", True, ("<think>",))
+VOCABULARY = Vocabulary(
+    CONTROL, ("<think>", "  ", "word"), bos="<s>", eos="</s>", add_bos=True, named=NAMED
+)
+TEMPLATE = Template("{{ messages }}", CONTROL, "<s>", "</s>", True, ("<think>",), NAMED)
 XLAM_2_TEMPLATE = "{{ 'You are developed by Salesforce xLAM team.' }}{{ messages }}"
 
 
@@ -140,3 +143,9 @@ def test_tokens_of_a_format_may_be_user_defined() -> None:
 def test_a_format_survives_json(prompt_format: PromptFormat) -> None:
     text = json.dumps(format_to_json(prompt_format))
     assert format_from_json(json.loads(text)) == prompt_format
+
+
+def test_a_template_can_use_the_other_named_tokens() -> None:
+    source = "{{ pad_token + unk_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    template = Template(source, CONTROL, named=NAMED)
+    assert prompt.text(prompt.render([UserMessage("Hi")], [], template)) == "<pad><unk>Hi"

@@ -275,7 +275,7 @@ def approve_on_terminal(request: ApprovalRequest) -> Decision:
     for line in filter(None, (title, request.preview, request.reason)):
         click.echo(escape_blanks(line), err=True)
     answer = prompt(
-        "Run it? y: once, c: this call in this session, t: this tool in this session, "
+        "Allow? y: once, c: this call in this session, t: this tool in this session, "
         "C or T: permanently, n: no",
         default="no",
     )

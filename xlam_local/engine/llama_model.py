@@ -21,6 +21,14 @@ YARN_MAX_CONTEXT = 131072
 """Qwen2 models trained on 32,768 tokens support this context with YaRN, by their model cards."""
 TOKEN_BUFFER_BYTES = 1024
 METADATA_BUFFER_BYTES = 256
+TOKEN_KEYS = (
+    ("unk_token", "unknown_token_id"),
+    ("pad_token", "padding_token_id"),
+    ("sep_token", "seperator_token_id"),
+    ("cls_token", "cls_token_id"),
+    ("mask_token", "mask_token_id"),
+)
+"""For each name in Transformers the key in GGUF, with its spelling of "separator"."""
 
 
 class LlamaModel:
@@ -104,6 +112,16 @@ class LlamaModel:
             )
             for index in range(llama_cpp.llama_model_meta_count(self._handle))
         }
+
+    @cached_property
+    def named_tokens(self) -> tuple[tuple[str, str], ...]:
+        """The names and texts of the tokens that Transformers passes to templates by name."""
+        ids = [(name, self.metadata.get(f"tokenizer.ggml.{key}", "")) for name, key in TOKEN_KEYS]
+        return tuple(
+            (name, self.token_text(int(token)))
+            for name, token in ids
+            if token.isdecimal() and int(token) < self.vocab_size
+        )
 
     @cached_property
     def end_tokens(self) -> frozenset[int]:

@@ -108,6 +108,7 @@ class LocalEngine:
             bos=model.token_text(llama_cpp.llama_vocab_bos(model.vocab)),
             eos=model.token_text(llama_cpp.llama_vocab_eos(model.vocab)),
             add_bos=llama_cpp.llama_vocab_get_add_bos(model.vocab),
+            named=model.named_tokens,
         )
         detected = prompt.detect_format(model.metadata, vocabulary)
         if detected is None:

@@ -39,6 +39,8 @@ class Template:
     """Whether the prompt must begin with `bos` even if the template does not write it."""
     user_defined: Tokens = ()
     """The texts of tokens that are special if the template uses them."""
+    named: tuple[tuple[str, str], ...] = ()
+    """Names and texts of other tokens that templates can use, such as `unk_token`."""
 
 
 def prompt_parts(
@@ -154,7 +156,7 @@ def _writes_each(template: Template, roles: tuple[str, ...], arrange: Arrangemen
 
 
 def _run(template: Template, variables: Variables) -> str:
-    special = {"bos_token": template.bos, "eos_token": template.eos}
+    special = {**dict(template.named), "bos_token": template.bos, "eos_token": template.eos}
     return RENDERER.render(template.source, {**special, **variables})
 
 

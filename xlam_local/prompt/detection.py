@@ -27,6 +27,8 @@ class Vocabulary:
     eos: str = ""
     add_bos: bool = False
     """Whether a prompt must begin with `bos`."""
+    named: tuple[tuple[str, str], ...] = ()
+    """Names and texts of other tokens, such as `pad_token`."""
 
 
 def detect_format(metadata: Mapping[str, str], vocabulary: Vocabulary) -> PromptFormat | None:
@@ -52,6 +54,7 @@ def detect_format(metadata: Mapping[str, str], vocabulary: Vocabulary) -> Prompt
         eos=vocabulary.eos,
         add_bos=vocabulary.add_bos,
         user_defined=tuple(filter(is_markup, vocabulary.user_defined)),
+        named=vocabulary.named,
     )
 
 
@@ -68,4 +71,5 @@ def format_from_json(fields: Mapping[str, Any]) -> PromptFormat:
         return FAMILIES[fields["family"]]
     template = fields["template"]
     tokens = {key: tuple(template[key]) for key in ("specials", "user_defined")}
-    return Template(**{**template, **tokens})
+    named = tuple((name, text) for name, text in template.get("named", ()))
+    return Template(**{**template, **tokens, "named": named})
