@@ -147,7 +147,7 @@ async def test_a_history_that_cannot_be_written_is_shown_and_not_continued(
     app = app_with(Scripted(["One."], ["Two."]))
     async with app.run_test() as pilot:
         await wait_idle(pilot)
-        await wait_until(pilot, lambda: "This conversation is not saved" in screen_text(app))
+        await wait_until(pilot, lambda: "conversation is not saved" in screen_text(app))
         app.controller.conversation.resume(1)
         await run_turn(pilot, "Again?")
         assert messages(app)[0] == UserMessage("Where is the milk?")
