@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "cache": Target("cache", "List or delete the prompts in the prompt cache on disk."),
     "call": Target("call", "Turn TEXT into calls to the --tools, as JSON; no tool runs."),
+    "check": Target("check", "Check whether a model does the tasks in SCENARIOS with your tools."),
     "completion": Target(
         "completion", "Print a script that completes commands and options in SHELL."
     ),

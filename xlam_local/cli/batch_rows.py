@@ -23,7 +23,7 @@ from ..remote.remote_engine import RemoteEngine
 from ..session_setup import turn_options
 from .models_store import user_store
 from .options import ModelOptions
-from .progress_line import ProgressLine
+from .progress_line import ProgressLine, duration
 
 HASH_DIGITS = 32
 
@@ -122,7 +122,7 @@ class _Progress:
         left = (self.total - self.done) / rate
         errors = f", {self.errors} errors" if self.errors else ""
         self.line.show(
-            f"{self.done} of {self.total} rows{errors}, {rate:.2g} rows/s, {_duration(left)} left"
+            f"{self.done} of {self.total} rows{errors}, {rate:.2g} rows/s, {duration(left)} left"
         )
 
     def report_end(self, left: int, errors: int) -> None:
@@ -131,9 +131,3 @@ class _Progress:
         parts += [f"{errors} with an error"] if errors else []
         parts += [f"{left} left"] if left else []
         click.echo(f"{', '.join(parts)}.", err=True)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -89,7 +89,7 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
     if as_json:
         echo_json(comparison_json(compared))
         return
-    _print_table(comparison_table(compared))
+    print_table(comparison_table(compared))
     for case in compared.changed:
         wrong = case.before if case.change == "gained" else case.after
         click.echo(escape_control(f"{case.change} {case.id}: {_reason(wrong)}"))
@@ -120,10 +120,11 @@ def print_tables(runs: Sequence[EvalRun]) -> None:
     """Print the tables of runs on the terminal."""
 
     for table in result_tables(runs):
-        _print_table(table)
+        print_table(table)
 
 
-def _print_table(table: ResultTable) -> None:
+def print_table(table: ResultTable) -> None:
+    """Print a table on the terminal."""
 
     drawn = Table(*table.columns, title=escape_control(table.title), title_justify="left")
     for row in table.rows:

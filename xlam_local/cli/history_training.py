@@ -24,11 +24,7 @@ def export_training(
     selection: Selection,
     yes: bool,
 ) -> None:
-    """Write conversations of the history to a folder, and print the warnings of the report.
-
-    Raises:
-        UsageError: the folder cannot be written, or texts look like secrets and `yes` is not set.
-    """
+    """Write conversations of the history to a folder, as `write_training` does."""
     conversations = [
         TrainingConversation(
             store.get(number),
@@ -38,6 +34,21 @@ def export_training(
         )
         for number in numbers
     ]
+    write_training(conversations, form, folder, selection, yes)
+
+
+def write_training(
+    conversations: Sequence[TrainingConversation],
+    form: str,
+    folder: Path,
+    selection: Selection,
+    yes: bool,
+) -> None:
+    """Write conversations to a folder, and print the warnings of the report.
+
+    Raises:
+        UsageError: the folder cannot be written, or texts look like secrets and `yes` is not set.
+    """
     report = ExportReport()
     found = rows(form, conversations, selection, report)
     if report.secrets and not yes and not _confirmed(report):

@@ -185,6 +185,11 @@ def models_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with_options(command, (names, *_OPTIONS[1:3], _OPTIONS[5]))
 
 
+def check_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose a model and tool files, without those about turns."""
+    return _with_options(command, (*_OPTIONS[:3], _OPTIONS[5]))
+
+
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose and load a model, without those about tools and turns."""
     return _with_options(command, _OPTIONS[:1])

@@ -56,3 +56,10 @@ class ProgressLine:
                 self.tick()
             case _:
                 self.clear()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as hours, minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -28,17 +28,19 @@ def heat_map(runs: Sequence[EvalRun]) -> str:
     parts: list[str] = []
     for column, run in enumerate(runs):
         x, number = LEFT + column * CELL_WIDTH, column + 1
-        parts.append(_text(x + CELL_WIDTH / 2, 52, str(number), "middle"))
-        parts.append(_text(10, 80 + (len(names) + column) * ROW_HEIGHT, f"{number}: {_label(run)}"))
+        parts.append(svg_text(x + CELL_WIDTH / 2, 52, str(number), "middle"))
+        parts.append(
+            svg_text(10, 80 + (len(names) + column) * ROW_HEIGHT, f"{number}: {_label(run)}")
+        )
     for row, name in enumerate(names):
         y = 60 + row * ROW_HEIGHT
-        parts.append(_text(LEFT - 10, y + 18, name, "end"))
+        parts.append(svg_text(LEFT - 10, y + 18, name, "end"))
         for column, one in enumerate(scores):
             parts.append(_heat_cell(LEFT + column * CELL_WIDTH, y, one, name))
     height = 90 + (len(names) + len(runs)) * ROW_HEIGHT
     longest = max(len(_label(run)) for run in runs) * CHARACTER + 40
     width = max(LEFT + len(runs) * CELL_WIDTH + 20, longest)
-    return _svg("Accuracy by category, percent", width, height, parts)
+    return svg("Accuracy by category, percent", width, height, parts)
 
 
 def speed(runs: Sequence[EvalRun]) -> str:
@@ -59,25 +61,25 @@ def speed(runs: Sequence[EvalRun]) -> str:
     x0, y0 = 60, 40 + PLOT_HEIGHT
     parts = [
         f'<path d="M{x0} 40V{y0}H{x0 + PLOT_WIDTH}" class="axis" fill="none"/>',
-        _text(x0 + PLOT_WIDTH, y0 + 34, "reply tokens per second", "end"),
+        svg_text(x0 + PLOT_WIDTH, y0 + 34, "reply tokens per second", "end"),
     ]
     parts += [
-        _text(x0 - 6, y0 - share * PLOT_HEIGHT + 4, f"{share:.0%}", "end")
+        svg_text(x0 - 6, y0 - share * PLOT_HEIGHT + 4, f"{share:.0%}", "end")
         for share in (0, 0.25, 0.5, 0.75, 1)
     ]
     parts += [
-        _text(x0 + share * PLOT_WIDTH, y0 + 16, f"{share * fastest:.3g}", "middle")
+        svg_text(x0 + share * PLOT_WIDTH, y0 + 16, f"{share * fastest:.3g}", "middle")
         for share in (0, 0.5, 1)
     ]
     for number, (rate, right, run) in enumerate(points, 1):
         x, y = x0 + rate / fastest * PLOT_WIDTH, y0 - right * PLOT_HEIGHT
         kind = "on" if run.fingerprint.get("grammar") == "on" else "off"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"/>')
-        parts.append(_text(x + 8, y - 6, str(number)))
-        parts.append(_text(10, y0 + 44 + number * ROW_HEIGHT, f"{number}: {_label(run)}"))
+        parts.append(svg_text(x + 8, y - 6, str(number)))
+        parts.append(svg_text(10, y0 + 44 + number * ROW_HEIGHT, f"{number}: {_label(run)}"))
     height = y0 + 70 + len(points) * ROW_HEIGHT
     longest = max(len(_label(run)) for _, _, run in points) * CHARACTER + 40
-    return _svg("Accuracy of all cases against speed", max(600, longest), height, parts)
+    return svg("Accuracy of all cases against speed", max(600, longest), height, parts)
 
 
 def abstention(runs: Sequence[EvalRun]) -> str:
@@ -97,10 +99,10 @@ def abstention(runs: Sequence[EvalRun]) -> str:
     for number, outcome in enumerate(OUTCOMES):
         x = 10.0 + number * 130
         parts.append(f'<rect x="{x}" y="34" width="12" height="12" class="{outcome}"/>')
-        parts.append(_text(x + 18, 45, outcome))
+        parts.append(svg_text(x + 18, 45, outcome))
     for number, (run, counts) in enumerate(bars):
         y, x, total = 70 + number * 2 * ROW_HEIGHT, 10.0, sum(counts.values())
-        parts.append(_text(10, y, f"{_label(run)}, n={total}"))
+        parts.append(svg_text(10, y, f"{_label(run)}, n={total}"))
         for outcome, count in counts.items():
             length = count / total * (width - 20)
             shape = f'x="{x:.1f}" y="{y + 6}" width="{length:.1f}" height="20"'
@@ -108,7 +110,7 @@ def abstention(runs: Sequence[EvalRun]) -> str:
             x += length
     height = 80 + len(bars) * 2 * ROW_HEIGHT
     longest = max(len(_label(run)) for run, _ in bars) * CHARACTER + 80
-    return _svg("Replies where no tool fits", max(width, longest), height, parts)
+    return svg("Replies where no tool fits", max(width, longest), height, parts)
 
 
 PICTURES: Mapping[str, Callable[[Sequence[EvalRun]], str]] = {
@@ -121,7 +123,7 @@ PICTURES: Mapping[str, Callable[[Sequence[EvalRun]], str]] = {
 def _heat_cell(x: float, y: float, scores: RunScores, category: str) -> str:
     found = scores.categories.get(category)
     if found is None:
-        return _text(x + CELL_WIDTH / 2, y + 18, "not measured", "middle")
+        return svg_text(x + CELL_WIDTH / 2, y + 18, "not measured", "middle")
     value = found.official.value
     hue, light = 8 + 132 * value, 36
     box = f'x="{x + 1}" y="{y + 1}" width="{CELL_WIDTH - 2}" height="{ROW_HEIGHT - 2}" rx="2"'
@@ -140,11 +142,13 @@ def _label(run: EvalRun) -> str:
     return ", ".join(map(str, parts))
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+def svg_text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    """Return a text of a picture."""
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
+def svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
+    """Return a picture with a title."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
         'font-family="system-ui, sans-serif" font-size="13">'

@@ -1,0 +1,266 @@
+"""Play one run of a scenario in a fresh world, and judge what it leaves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..agent import Engine, TurnOptions
+from ..agent.tool_call import run_call
+from ..errors import ContextExceeded, UsageError
+from ..generators import drain
+from ..history import serialization
+from ..openai_format import messages_json
+from ..permissions.approver import Approver
+from ..prompt import format_to_json, tool_json
+from ..reply_record import ReplyRecord
+from ..session import Session, deny_all
+from ..types import (
+    AssistantMessage,
+    FinishReason,
+    Message,
+    Sandbox,
+    Tool,
+    ToolCall,
+    ToolCalls,
+    ToolResult,
+    Usage,
+)
+from .causes import Judgement, TrialEnd, judge
+from .scenario import Scenario
+from .state import State, read_state
+from .user import ScriptedUser
+from .variations import OfferedTools, Variation, vary
+from .world import call_fixture, fresh_world
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSetup:
+    """What all runs of a check share."""
+
+    engine: Engine
+    options: TurnOptions
+    open_tools: Callable[[Path], AbstractContextManager[Sequence[Tool]]]
+    """Opens the tools of the user's files in a world."""
+    open_approver: Callable[[Path, Sequence[Tool]], Approver]
+    """Returns the approver for a world, which lets the given tools run without asking."""
+    allow: Collection[str] = ()
+    """The tools that run without asking though they are not isolated."""
+
+    def approver(self, world: Path, offered: OfferedTools) -> Approver:
+        """Return the approver of a run: isolated tools can change nothing but the world."""
+        allowed = [
+            tool
+            for tool in offered.tools
+            if offered.names.get(tool.name, tool.name) in self.allow
+            or (tool.sandbox is Sandbox.ISOLATED and not tool.network)
+        ]
+        return self.open_approver(world, allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of a scenario."""
+
+    scenario: Scenario
+    run: int
+    """Its number, from 1."""
+    variation: Variation | None = None
+
+    @property
+    def id(self) -> str:
+        """What identifies its row."""
+        return "/".join(filter(None, (self.scenario.name, self.variation_name, str(self.run))))
+
+    @property
+    def variation_name(self) -> str:
+        """The name of its variation; empty for the tools of the file."""
+        return str(self.variation or "")
+
+
+def right_end_state(scenario: Scenario, setup: CheckSetup) -> State | None:
+    """Return the state after the right calls in a fresh world; None if the scenario has none.
+
+    Raises:
+        UsageError: a call failed or needs approval.
+    """
+    if scenario.calls is None:
+        return None
+    with fresh_world(scenario.start) as world:
+        if scenario.calls:
+            with setup.open_tools(world) as tools:
+                _run_right_calls(scenario, setup.approver(world, OfferedTools(tuple(tools))), tools)
+        return read_state(world, scenario.start.ignore)
+
+
+def _run_right_calls(scenario: Scenario, approver: Approver, tools: Sequence[Tool]) -> None:
+    for number, call in enumerate(scenario.calls or (), 1):
+        _run_right_call(call, f"{scenario.where}: calls, call {number}", tools, approver)
+
+
+def _run_right_call(call: ToolCall, where: str, tools: Sequence[Tool], approver: Approver) -> None:
+    tool = next(tool for tool in tools if tool.name == call.name)
+    result = drain(
+        run_call(tool, call, lambda tool, call: approver.decide(tool, call, (), tools, deny_all))
+    )
+    if result.refused:
+        raise UsageError(
+            f"{where} ({call.name}) needs approval, because the tool is not isolated. Add "
+            f'--allow {call.name}, or write SANDBOX = "isolated" in the tool file.'
+        )
+    if not result.ok:
+        raise UsageError(f"{where} ({call.name}) failed: {result.output}")
+
+
+def play_trial(trial: Trial, setup: CheckSetup, expected: State | None) -> dict[str, Json]:
+    """Play a run and return its row; `expected` is the right end state."""
+    seed = setup.options.sampling.seed + trial.run - 1
+    with fresh_world(trial.scenario.start) as world, setup.open_tools(world) as tools:
+        offered = vary(tools, trial.variation, seed)
+        recorder = TrialRecorder()
+        sampling = replace(setup.options.sampling, seed=seed)
+        session = Session(
+            setup.engine,
+            offered.tools,
+            options=replace(setup.options, sampling=sampling),
+            system=trial.scenario.system or None,
+            approver=setup.approver(world, offered),
+            recorder=recorder,
+        )
+        play = _Play(trial.scenario, session, world, offered, expected, tools)
+        started = time.monotonic()
+        judgement, finish_reason = play.to_the_end()
+        seconds = time.monotonic() - started
+    return {
+        "id": trial.id,
+        "scenario": trial.scenario.name,
+        "variation": trial.variation_name,
+        "run": trial.run,
+        "seed": seed,
+        "case": trial.scenario.digest,
+        "user": trial.scenario.user_kind,
+        "passed": judgement.passed,
+        "cause": judgement.cause,
+        "detail": judgement.detail,
+        "diff": list(judgement.diff),
+        "finish_reason": finish_reason,
+        "seconds": round(seconds, 3),
+        **recorder.costs(),
+        "prompt_format": format_to_json(setup.engine.prompt_format),
+        **_conversation_json(session.messages, recorder, offered.tools),
+    }
+
+
+class TrialRecorder:
+    """Keeps how each reply of a run was written."""
+
+    def __init__(self) -> None:
+        self.records: dict[int, ReplyRecord] = {}
+        """By the place of the message."""
+        self._count = 0
+
+    def append(self, message: Message, record: ReplyRecord | None = None) -> None:
+        """Keep the record of a message."""
+        if record is not None:
+            self.records[self._count] = record
+        self._count += 1
+
+    def append_partial(self, text: str) -> None:
+        """Do nothing: whole messages are kept."""
+
+    def costs(self) -> dict[str, Json]:
+        """Return the number of replies and of their tokens."""
+        usage = sum((record.usage for record in self.records.values()), Usage())
+        return {
+            "replies": len(self.records),
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "reply_tokens": usage.reply_tokens,
+        }
+
+
+@dataclass(slots=True)
+class _Play:
+    """A run that is played."""
+
+    scenario: Scenario
+    session: Session
+    world: Path
+    offered: OfferedTools
+    expected: State | None
+    tools: Sequence[Tool]
+    finish_reason: FinishReason = "stop"
+    known: Mapping[str, Tool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known = {tool.name: tool for tool in self.tools}
+
+    def to_the_end(self) -> tuple[Judgement, FinishReason]:
+        """Play until the user has no more to say or a turn fails; return the judgement."""
+        user = ScriptedUser(self.scenario)
+        said: str | None = user.first()
+        while said is not None:
+            try:
+                done = drain(self.session.send(said))
+            except ContextExceeded:
+                self.finish_reason = "length"
+                break
+            self.finish_reason = done.finish_reason
+            last = self.session.messages[-1]
+            if done.finish_reason != "stop" or not isinstance(last, AssistantMessage):
+                break
+            said = user.reply(last.text, lambda: self.judgement().passed)
+            if said is not None and user.gave_up:
+                self.finish_reason = "max_steps"
+                break
+        return self.judgement(), self.finish_reason
+
+    def judgement(self) -> Judgement:
+        """Judge the run as it is now."""
+        messages = [self.original(message) for message in self.session.messages]
+        complaint = None
+        if self.scenario.expect is not None:
+            complaint = call_fixture(self.scenario.expect, self.world, messages_json(messages))
+        state = read_state(self.world, self.scenario.start.ignore)
+        end = TrialEnd(messages, self.finish_reason, state, complaint or "")
+        return judge(end, self.scenario, self.expected, self.known)
+
+    def original(self, message: Message) -> Message:
+        """Return a message with the names of the tool file."""
+        match message:
+            case ToolCalls(calls):
+                return replace(message, calls=tuple(map(self.offered.original, calls)))
+            case ToolResult(call):
+                return replace(message, call=self.offered.original(call))
+            case _:
+                return message
+
+
+def _conversation_json(
+    messages: Sequence[Message], recorder: TrialRecorder, tools: Sequence[Tool]
+) -> dict[str, Json]:
+    """Return a conversation as JSON without loss, and how its replies were written."""
+    return {
+        "messages": [
+            {"kind": serialization.kind(one), **json.loads(serialization.pack(one))}
+            for one in messages
+        ],
+        "tools": list(map(tool_json, tools)),
+        "records": [
+            {
+                "place": place,
+                "offered": [tool.name for tool in record.tools],
+                "unread": list(record.unread),
+                "constrained": record.constrained,
+                "prompt_sha256": record.prompt_sha256,
+            }
+            for place, record in recorder.records.items()
+        ],
+    }
