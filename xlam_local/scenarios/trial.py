@@ -35,7 +35,7 @@ from .causes import Judgement, TrialEnd, judge
 from .scenario import Scenario
 from .state import State, read_state
 from .user import ScriptedUser
-from .variations import OfferedTools, Variation, vary
+from .variations import VariedTools, Variation, vary
 from .world import call_fixture, fresh_world
 
 Json = Any
@@ -54,7 +54,7 @@ class CheckSetup:
     allow: Collection[str] = ()
     """The tools that run without asking though they are not isolated."""
 
-    def approver(self, world: Path, offered: OfferedTools) -> Approver:
+    def approver(self, world: Path, offered: VariedTools) -> Approver:
         """Return the approver of a run: isolated tools can change nothing but the world."""
         allowed = [
             tool
@@ -96,7 +96,7 @@ def right_end_state(scenario: Scenario, setup: CheckSetup) -> State | None:
     with fresh_world(scenario.start) as world:
         if scenario.calls:
             with setup.open_tools(world) as tools:
-                _run_right_calls(scenario, setup.approver(world, OfferedTools(tuple(tools))), tools)
+                _run_right_calls(scenario, setup.approver(world, VariedTools(tuple(tools))), tools)
         return read_state(world, scenario.start.ignore)
 
 
@@ -193,7 +193,7 @@ class _Play:
     scenario: Scenario
     session: Session
     world: Path
-    offered: OfferedTools
+    offered: VariedTools
     expected: State | None
     tools: Sequence[Tool]
     finish_reason: FinishReason = "stop"

@@ -39,7 +39,7 @@ class Variation:
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedTools:
+class VariedTools:
     """Tools as the model gets them, and what they are called in the file."""
 
     tools: tuple[Tool, ...]
@@ -77,24 +77,22 @@ def parse_variations(text: str) -> tuple[Variation, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def vary(tools: Sequence[Tool], variation: Variation | None, seed: int) -> OfferedTools:
+def vary(tools: Sequence[Tool], variation: Variation | None, seed: int) -> VariedTools:
     """Return the tools of a variation; the same seed gives the same tools."""
     if variation is None:
-        return OfferedTools(tuple(tools))
+        return VariedTools(tuple(tools))
     return VARIATIONS[variation.kind](tools, variation, random.Random(seed))
 
 
-def _order(tools: Sequence[Tool], _variation: Variation, chance: random.Random) -> OfferedTools:
-    return OfferedTools(tuple(chance.sample(list(tools), len(tools))))
+def _order(tools: Sequence[Tool], _variation: Variation, chance: random.Random) -> VariedTools:
+    return VariedTools(tuple(chance.sample(list(tools), len(tools))))
 
 
-def _distractors(
-    tools: Sequence[Tool], variation: Variation, chance: random.Random
-) -> OfferedTools:
+def _distractors(tools: Sequence[Tool], variation: Variation, chance: random.Random) -> VariedTools:
     taken = {tool.name for tool in tools}
     names = chance.sample([name for name in DISTRACTORS if name not in taken], variation.count)
     mixed = [*tools, *map(_distractor, names)]
-    return OfferedTools(tuple(chance.sample(mixed, len(mixed))))
+    return VariedTools(tuple(chance.sample(mixed, len(mixed))))
 
 
 def _distractor(name: str) -> Tool:
@@ -112,10 +110,10 @@ def _distractor(name: str) -> Tool:
     return Tool(name, description, parameters, Effect.READ, run)
 
 
-def _names(tools: Sequence[Tool], _variation: Variation, _chance: random.Random) -> OfferedTools:
+def _names(tools: Sequence[Tool], _variation: Variation, _chance: random.Random) -> VariedTools:
     """Give tools and their arguments names that say nothing."""
     renamed = [_renamed(tool, f"tool_{number}") for number, tool in enumerate(tools, 1)]
-    return OfferedTools(
+    return VariedTools(
         tuple(tool for tool, _ in renamed),
         {new.name: old.name for (new, _), old in zip(renamed, tools, strict=True)},
         {tool.name: arguments for tool, arguments in renamed},
@@ -144,12 +142,12 @@ def _renamed(tool: Tool, name: str) -> tuple[Tool, Mapping[str, str]]:
 
 def _descriptions(
     tools: Sequence[Tool], _variation: Variation, _chance: random.Random
-) -> OfferedTools:
+) -> VariedTools:
     bare = [
         replace(tool, description="", parameters=_without_descriptions(tool.parameters))
         for tool in tools
     ]
-    return OfferedTools(tuple(bare))
+    return VariedTools(tuple(bare))
 
 
 def _without_descriptions(schema: Any) -> Any:
@@ -165,7 +163,7 @@ def _without_descriptions(schema: Any) -> Any:
     }
 
 
-VARIATIONS: Mapping[str, Callable[[Sequence[Tool], Variation, random.Random], OfferedTools]] = {
+VARIATIONS: Mapping[str, Callable[[Sequence[Tool], Variation, random.Random], VariedTools]] = {
     "order": _order,
     "distractors": _distractors,
     "names": _names,
