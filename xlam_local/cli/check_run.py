@@ -29,7 +29,7 @@ from .models_store import user_store
 from .options import ModelOptions
 from .progress_line import ProgressLine, duration
 from .questions import confirm
-from .toolbox_options import ONLY_FILES, open_toolbox, tool_paths
+from .toolbox_options import OpenMode, open_toolbox, tool_paths
 
 NOT_KNOWN = "not known (on a server)"
 
@@ -42,7 +42,7 @@ def trusted_tools(model: ModelOptions) -> tuple[tuple[Tool, ...], list[str]]:
     """
     if not model.tools:
         raise UsageError("--tools is required: name a tool file.")
-    with open_toolbox(Path(), model.tools, model.trust, ONLY_FILES) as toolbox:
+    with open_toolbox(Path(), model.tools, model.trust, OpenMode(only_files=True)) as toolbox:
         tools = toolbox.tools
         hashes = [source.content_hash for source in toolbox.named_sources()]
     for tool in tools:

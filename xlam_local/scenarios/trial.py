@@ -35,7 +35,7 @@ from .causes import Judgement, TrialEnd, judge
 from .scenario import Scenario
 from .state import State, read_state
 from .user import ScriptedUser
-from .variations import VariedTools, Variation, vary
+from .variations import Variation, VariedTools, vary
 from .world import call_fixture, fresh_world
 
 Json = Any
