@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.fakes.tui_helpers import (
     wait_until,
 )
 from xlam_local.history import History
+from xlam_local.tui.app import XlamApp
 from xlam_local.types import AssistantMessage, Effect, Tool, ToolResult, UserMessage
 
 
@@ -152,3 +154,30 @@ async def test_a_history_that_cannot_be_written_is_shown_and_not_continued(
         await run_turn(pilot, "Again?")
         assert messages(app)[0] == UserMessage("Where is the milk?")
         assert "cannot be written" not in screen_text(app).partition("Again?")[2]
+
+
+def shows(app: XlamApp, words: str) -> bool:
+    return words in screen_text(app)
+
+
+@pytest.mark.slow
+async def test_answers_are_rated_and_exported_in_the_history(tmp_path: Path) -> None:
+    app = app_with(Scripted(["Hello."]), folder=tmp_path)
+    async with app.run_test() as pilot:
+        await run_turn(pilot, "Hi")
+        history = app.controller.conversation.history
+        assert history is not None
+        (summary,) = history.summaries()
+        await pilot.press("ctrl+r")
+        await wait_until(pilot, lambda: "1 conversation" in screen_text(app))
+        await pilot.press("ctrl+o")
+        await wait_until(pilot, lambda: "nothing to export" in screen_text(app))
+        for words in ("rated up", "rated down", "not rated", "rated up"):
+            await pilot.press("ctrl+l")
+            await wait_until(pilot, partial(shows, app, words))
+        assert history.ratings(summary.id) == {1: 1}
+        await pilot.press("ctrl+o")
+        await wait_until(pilot, lambda: "Training rows: 1" in screen_text(app))
+    (folder,) = tmp_path.glob("training-*")
+    assert "Hello." in (folder / "train.jsonl").read_text()
+    assert (folder / "REPORT.md").exists()

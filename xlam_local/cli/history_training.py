@@ -10,7 +10,13 @@ import click
 
 from ..errors import UsageError
 from ..history import History
-from ..history.training import ExportReport, Selection, TrainingConversation, rows
+from ..history.training import (
+    ExportReport,
+    Selection,
+    TrainingConversation,
+    rows,
+    saved_conversation,
+)
 from ..history.training.folder import write_folder
 from ..terminal_text import escape_control
 from .questions import confirm
@@ -25,15 +31,7 @@ def export_training(
     yes: bool,
 ) -> None:
     """Write conversations of the history to a folder, as `write_training` does."""
-    conversations = [
-        TrainingConversation(
-            store.get(number),
-            store.messages(number),
-            store.replies(number),
-            store.ratings(number),
-        )
-        for number in numbers
-    ]
+    conversations = [saved_conversation(store, number) for number in numbers]
     write_training(conversations, form, folder, selection, yes)
 
 

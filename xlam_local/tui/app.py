@@ -259,6 +259,7 @@ class XlamApp(BackgroundApp):
             argument,
         )
         screen.why_not_open = self.controller.why_busy
+        screen.cwd = conversation.cwd
         self.push_screen(screen, self._open_conversation)
 
     command_search = command_history

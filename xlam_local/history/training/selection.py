@@ -10,6 +10,7 @@ from ...openai_format import dumps
 from ...prompt import LLAMA, QWEN, Family, tool_json
 from ...types import AssistantMessage, Message, Tool, ToolCalls, ToolResult
 from ..replies import SavedReply
+from ..store import History
 from ..types import Summary
 
 SPECIAL_TOKEN = re.compile(r"<\|\w[\w-]*\|>")
@@ -72,6 +73,16 @@ class TrainingConversation:
                 break
             found.append(message)
         return found
+
+
+def saved_conversation(history: History, number: int) -> TrainingConversation:
+    """Return a conversation of the history."""
+    return TrainingConversation(
+        history.get(number),
+        history.messages(number),
+        history.replies(number),
+        history.ratings(number),
+    )
 
 
 def has_special_token(messages: Sequence[Message], tools: Sequence[Tool]) -> bool:

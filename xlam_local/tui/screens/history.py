@@ -20,6 +20,7 @@ from ...errors import XlamError
 from ...history import History, SearchHit, Summary
 from ...types import Message, Tool
 from ..rendering.renderer import safe_text
+from ..state import ratings
 from ..widgets.key_bar import KeyBar
 from ..widgets.presenter import TranscriptPresenter
 from ..widgets.transcript import CopyRequested, EntryActionChosen, Transcript
@@ -36,6 +37,8 @@ class HistoryScreen(Screen[int | None]):
         Binding("escape", "close", "Back", priority=True),
         Binding("enter", "save_title", "Save the title", priority=True),
         Binding("enter", "open", "Open", priority=True),
+        Binding("ctrl+l", "rate", "Rate"),
+        Binding("ctrl+o", "export_training", "Training data"),
         Binding("f7", "export", "Export"),
         Binding("delete,f8", "delete", "Delete", key_display="f8"),
         Binding("f9", "rename", "Rename"),
@@ -58,6 +61,8 @@ class HistoryScreen(Screen[int | None]):
         self.history = history
         self.export = export
         """Exports a conversation; returns the file's path."""
+        self.cwd = Path()
+        """The folder for training data."""
         self.find_tool = find_tool
         self.open_id = open_id
         """The id of the current conversation, which cannot be deleted."""
@@ -151,15 +156,18 @@ class HistoryScreen(Screen[int | None]):
     def _read(self, id_: int) -> None:
         try:
             messages = self.history.messages(id_)
+            rating = ratings.last_rating(self.history, id_)
         except XlamError as error:
             self.app.call_from_thread(self.show_message, str(error))
             return
-        self.app.call_from_thread(self.preview, id_, messages)
+        self.app.call_from_thread(self.preview, id_, messages, rating)
 
-    def preview(self, id_: int, messages: Sequence[Message]) -> None:
-        """Show the last messages of a conversation."""
+    def preview(self, id_: int, messages: Sequence[Message], rating: int) -> None:
+        """Show the last messages of a conversation, and the rating of its last answer."""
         if id_ == self.selected:
             self.presenter.show(messages[-MAX_PREVIEW_MESSAGES:])
+            if rating:
+                self.show_message(ratings.RATING_TEXTS[rating])
 
     @property
     def selected(self) -> int | None:
@@ -177,7 +185,7 @@ class HistoryScreen(Screen[int | None]):
         """Return whether an action applies now: the footer and the keys have only these."""
         if action == "open":
             return not (self.renaming or isinstance(self.focused, Transcript))
-        if action in ("export", "delete", "rename", "move"):
+        if action in ("rate", "export_training", "export", "delete", "rename", "move"):
             return not self.renaming
         return action != "save_title" or self.renaming
 
@@ -247,13 +255,34 @@ class HistoryScreen(Screen[int | None]):
             self.history.remove(id_)
             self.search()
 
+    def action_rate(self) -> None:
+        """Rate the last answer of the conversation: up, down, none."""
+        if (id_ := self.selected) is not None:
+            self._show_result(lambda: ratings.rate_last_answer(self.history, id_))
+
+    def action_export_training(self) -> None:
+        """Export all replies that are rated up as training data to the working folder."""
+
+        def export() -> None:
+            try:
+                text = ratings.export_rated(self.history, self.cwd)
+            except XlamError as error:
+                text = str(error)
+            self.app.call_from_thread(self.show_message, text)
+
+        self.run_worker(export, thread=True, exclusive=True, group="export")
+
     def action_export(self) -> None:
         """Export the conversation as Markdown to the working folder."""
         if (id_ := self.selected) is not None:
-            try:
-                self.show_message(f"Exported to {self.export(id_)}.")
-            except XlamError as error:
-                self.show_message(str(error))
+            self._show_result(lambda: f"Exported to {self.export(id_)}.")
+
+    def _show_result(self, action: Callable[[], str]) -> None:
+        """Show the sentence that an action returns, or its error."""
+        try:
+            self.show_message(action())
+        except XlamError as error:
+            self.show_message(str(error))
 
 
 def _summary_and_excerpt(item: Summary | SearchHit) -> tuple[Summary, str]:
