@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 PLANS_FILE = "plans.json"
 SERVERS_FILE = "servers.json"
 MAX_PLANS = 50
+NO_ADAPTERS = (
+    "There are no LoRA adapters. Add one with `xlam-local models adapters add` in a terminal."
+)
 NO_GPU_SUPPORT = (
     "llama.cpp was built without support for this machine's GPU, so the CPU is used. "
     "Run `xlam-local doctor` for the command that installs another build."
@@ -186,16 +189,71 @@ def find_adapters(name: str, path: Path, store: models.Store) -> tuple[AdapterOp
         ModelMissing: an adapter is not in the store.
         ModelError: an adapter does not fit the model.
     """
-    found = []
-    for text in split_adapters(name)[1]:
-        adapter, _, scale = text.partition(":")
-        if not re.fullmatch(r"(-?[0-9]+(\.[0-9]+)?)?", scale):
-            raise UsageError(f"The scale of the adapter {adapter} is {scale!r}, not a number.")
-        stored = adapters.find(adapter, store)
-        adapters.check(stored.path, gguf.read(path))
-        option = AdapterOption(stored.name, stored.path, stored.sha256, float(scale or 1))
-        found.append(option)
-    return tuple(found)
+    return tuple(_find_adapter(text, path, store) for text in split_adapters(name)[1])
+
+
+def _find_adapter(text: str, path: Path, store: models.Store) -> AdapterOption:
+    """Return the adapter of a text `NAME` or `NAME:SCALE`, which must fit the model's file."""
+    name, _, scale = text.partition(":")
+    if not re.fullmatch(r"(-?[0-9]+(\.[0-9]+)?)?", scale):
+        raise UsageError(f"The scale of the adapter {name} is {scale!r}, not a number.")
+    stored = adapters.find(name, store)
+    adapters.check(stored.path, gguf.read(path))
+    return AdapterOption(stored.name, stored.path, stored.sha256, float(scale or 1))
+
+
+def local_engine(engine: object) -> SubprocessEngine:
+    """Return an engine if its model runs on this machine.
+
+    Raises:
+        UsageError: it runs on a server, which applies adapters itself.
+    """
+    if not isinstance(engine, SubprocessEngine):
+        raise UsageError("Adapters can be changed only for a model that runs on this machine.")
+    return engine
+
+
+def changed_adapters(
+    engine: SubprocessEngine, change: str, store: models.Store
+) -> tuple[AdapterOption, ...]:
+    """Return the adapters of an engine after a change.
+
+    A change is `NAME` or `NAME:SCALE` to apply one, `NAME off` to take one off, or `off` for all.
+
+    Raises:
+        UsageError: the change is not valid.
+        ModelMissing: an adapter is not in the store.
+        ModelError: an adapter does not fit the model.
+    """
+    if change == "off":
+        return ()
+    name, _, state = change.partition(" ")
+    if state.strip() not in ("", "on", "off"):
+        raise UsageError(
+            "Use /adapter NAME or /adapter NAME:SCALE to apply an adapter, /adapter NAME off to "
+            "take one off, or /adapter off for all."
+        )
+    if state.strip() == "off":
+        if name not in [adapter.name for adapter in engine.adapters]:
+            raise UsageError(f"The adapter {name} is not on.")
+        return tuple(adapter for adapter in engine.adapters if adapter.name != name)
+    changed = _find_adapter(name, engine.path, store)
+    return (*(one for one in engine.adapters if one.name != changed.name), changed)
+
+
+def adapter_overview(engine: object, store: models.Store) -> str:
+    """Return the adapters in the store, one a line, with those that an engine applies.
+
+    Raises:
+        IntegrityError: the record of one is damaged.
+    """
+    applied = engine.adapters if isinstance(engine, SubprocessEngine) else ()
+    scales = {adapter.name: f"on, scale {adapter.scale:g}" for adapter in applied}
+    lines = [
+        f"{stored.name}: {scales.get(stored.name, 'off')} (for {stored.base}, rank {stored.rank})"
+        for stored in adapters.list_adapters(store)
+    ]
+    return "\n".join(lines) or NO_ADAPTERS
 
 
 def model_identity(name: str | None, settings: Config, store: models.Store) -> tuple[str, str]:

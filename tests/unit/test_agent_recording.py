@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +134,27 @@ def test_a_cancelled_reply_is_not_recorded(tmp_path: Path) -> None:
     next(event for event in turn if "One" in str(event))
     turn.close()
     assert len(path.read_text().splitlines()) == 1
+
+
+def test_a_replay_loads_neither_a_model_nor_llama_cpp(path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from xlam_local.agent.recording import ReplayEngine\n"
+        "from xlam_local.session import Session\n"
+        "from xlam_local.types import Effect, Tool\n"
+        "ran = []\n"
+        "def run(city):\n"
+        "    ran.append(city)\n"
+        "    return f'Rain in {city}'\n"
+        f"look = Tool('look', {LOOK.description!r}, {SCHEMA!r}, Effect.READ, run)\n"
+        "for _ in range(100):\n"
+        "    Session(ReplayEngine(Path(sys.argv[1])), [look]).ask('Is it dry?')\n"
+        "print(len(ran), 'llama_cpp' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "300 False\n"
 
 
 def test_ask_replays_without_a_model(tmp_path: Path) -> None:

@@ -10,13 +10,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.fakes.peft_folders import write_peft_folder
 from xlam_local.bench import report as figures
 from xlam_local.bench.llama_server import server_speed
 from xlam_local.bench.report import RATIOS, Report, medians, to_svg
 from xlam_local.bench.workload import TOOLS
 from xlam_local.cli import run_command
+from xlam_local.config import folders
 from xlam_local.errors import UsageError, XlamError
 from xlam_local.grammar import compile_tools
+from xlam_local.models import Store, adapters
 
 CALLS = compile_tools(TOOLS, "required").grammar
 
@@ -113,5 +116,10 @@ def test_a_whole_run_measures_every_figure(
     assert document["curve"]
     assert picture.exists()
     earlier.write_text(json.dumps(document))
+    store = Store.from_folders(folders().config, folders().data)
+    adapters.add(write_peft_folder(tmp_path / "lamp"), "tiny", qwen_path, store)
+    command[2] += "+lamp:0.5"
     assert run_command([*command, "--compare", str(earlier)]) == 0
-    assert "earlier" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "earlier" in shown
+    assert f"{qwen_path.name}+lamp:0.5 on " in shown

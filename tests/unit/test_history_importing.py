@@ -320,6 +320,24 @@ def test_200_mutated_files_never_crash(tmp_path: Path) -> None:
     assert all(str(tmp_path / "file") in refusal for refusal in refusals)
 
 
+def test_in_200_files_with_a_mutated_row_only_that_row_is_left_out(tmp_path: Path) -> None:
+    dice, path = random.Random(20), tmp_path / "rows.jsonl"
+    named = 0
+    for _ in range(200):
+        rows = [json.dumps({"messages": OPENAI, "tools": [WRAPPED]}) for _ in range(5)]
+        place = dice.randrange(5)
+        mutated = dice.choice(MUTATIONS)(rows[place], dice)
+        rows[place] = mutated.replace("\n", " ") or "{"
+        path.write_text("\n".join(rows) + "\n", encoding="utf-8", errors="surrogatepass")
+        found = read_import(path)
+        assert len(found.conversations) + len(found.faults) == 5
+        assert len(found.conversations) >= 4
+        for fault in found.faults:
+            assert fault.startswith(f"{path}, line {place + 1}")
+            named += 1
+    assert named > 50
+
+
 def test_mutated_databases_never_crash(tmp_path: Path) -> None:
     dice, path = random.Random(19), tmp_path / "logs.db"
     llm_database(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +11,20 @@ from typing import Any
 
 import llama_cpp
 
+from ..engine import AdapterOption
+from ..errors import ModelError
+
 
 class LlamaCppPython:
     """A model in llama-cpp-python, with the same context and threads as ours."""
 
-    def __init__(self, path: Path, context_size: int, threads: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        context_size: int,
+        threads: int,
+        adapters: Sequence[AdapterOption] = (),
+    ) -> None:
         self._llama: Any = llama_cpp.Llama(
             str(path),
             n_ctx=context_size,
@@ -22,6 +33,19 @@ class LlamaCppPython:
             n_gpu_layers=-1,
             verbose=False,
         )
+        if adapters:
+            self._apply(adapters)
+
+    def _apply(self, adapters: Sequence[AdapterOption]) -> None:
+        """Apply LoRA adapters; the class itself takes one only, and then does not map the file."""
+        load, count = llama_cpp.llama_adapter_lora_init, len(adapters)
+        loaded = [load(self._llama.model, os.fsencode(adapter.path)) for adapter in adapters]
+        if not all(loaded):
+            raise ModelError("llama-cpp-python cannot load the adapters.")
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * count)(*loaded)
+        scales = (ctypes.c_float * count)(*(adapter.scale for adapter in adapters))
+        if llama_cpp.llama_set_adapters_lora(self._llama.ctx, pointers, count, scales):
+            raise ModelError("llama-cpp-python cannot apply the adapters.")
 
     def close(self) -> None:
         """Free the memory."""

@@ -68,7 +68,8 @@ def run(case: BenchCase, rounds: int) -> Iterator[str]:
     yield "loading"
     options = replace(case.options, prompt_cache_folder=None)
     local = LocalEngine.load(case.path, options)
-    other = LlamaCppPython(case.path, options.context_size, options.threads or compute_cores())
+    threads = options.threads or compute_cores()
+    other = LlamaCppPython(case.path, options.context_size, threads, options.adapters)
     with (
         closing(local),
         closing(other),

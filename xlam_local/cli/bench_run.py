@@ -103,14 +103,18 @@ def _prepare(
     threads = options.threads or settings.threads
     settings = replace(settings, threads=threads, context=BENCH_CONTEXT)
     path = model_loading.find_model(options.model, settings, store)
+    adapters = model_loading.find_adapters(options.model or settings.model or "", path, store)
+    adapter_bytes = sum(adapter.path.stat().st_size for adapter in adapters)
     machine = hardware.detect()
-    request = model_loading.load_request(settings)
+    request = replace(model_loading.load_request(settings), adapter_bytes=adapter_bytes)
     plan = memory_plan.choose(model_loading.model_weights(path), machine, request)
     load_options = model_loading.load_options(plan, settings, folders)
-    shown = {**load_options.to_json()}
+    load_options = replace(load_options, adapters=adapters)
+    names = [str(adapter) for adapter in adapters]
+    shown = {**load_options.to_json(), "adapters": names}
     del shown["prompt_cache_folder"]
     report = Report(
-        path.name,
+        "+".join([path.name, *names]),
         f"{machine.name}, {machine.cores} cores, {plan.gpu_layers} layers on the GPU",
         {"xlam-local": __version__, **{name: version(name) for name in PACKAGES}},
         shown,

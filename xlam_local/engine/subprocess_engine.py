@@ -165,6 +165,16 @@ class SubprocessEngine:
         return f"{self.planned_device}, {self._threads} in use"
 
     @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._path
+
+    @property
+    def adapters(self) -> tuple[AdapterOption, ...]:
+        """The LoRA adapters that change the model."""
+        return self._options.adapters
+
+    @property
     def pid(self) -> int | None:
         """The process ID, or None if no process is running."""
         return self._worker.pid if self._worker else None

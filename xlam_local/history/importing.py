@@ -47,10 +47,11 @@ def read_import(path: Path) -> ImportedFile:
         for where, item in read_llm_database(path):
             _read(found, item, f"{path}, {where}")
     else:
-        text = user_file.read_text(path)
-        items = list(_items(text, str(path), found))
+        content = user_file.read_bytes(path)
+        items = list(_items(content, str(path), found))
         if not any(recognized(item) for _, item in items):
             # One conversation with a message in each line, or nothing that can be read.
+            text = user_file.decode(content, str(path))
             found, items = ImportedFile(), [(str(path), one) for one in split_text(text, str(path))]
         for where, item in items:
             _read(found, item, where)
@@ -59,18 +60,19 @@ def read_import(path: Path) -> ImportedFile:
     return found
 
 
-def _items(text: str, name: str, found: ImportedFile) -> Iterator[tuple[str, Json]]:
-    """Yield the place and the data of each conversation of a JSON or JSONL text."""
+def _items(content: bytes, name: str, found: ImportedFile) -> Iterator[tuple[str, Json]]:
+    """Yield the place and the data of each conversation of a JSON or JSONL file."""
     try:
-        data = user_file.parse_json(text, name, surrogates=True)
+        data = user_file.parse_json(user_file.decode(content, name), name, surrogates=True)
     except UsageError:
-        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        lines = [(n, line) for n, line in enumerate(content.split(b"\n"), 1) if line.strip()]
         if len(lines) < 2:
             raise
         for number, line in lines:
             where = f"{name}, line {number}"
             try:
-                parsed = user_file.parse_json(line, f"{where},", surrogates=True)
+                text = user_file.decode(line, f"{where},")
+                parsed = user_file.parse_json(text, f"{where},", surrogates=True)
             except UsageError as error:
                 found.faults.append(str(error))
                 continue

@@ -334,13 +334,9 @@ class XlamApp(BackgroundApp):
     def command_models(self, _argument: str) -> None:
         """Open the models screen."""
         # Importing the models takes 50 ms, which the start of the app does not need.
-        from .screens.models import ModelsScreen
-        from .state.model_catalog import ModelCatalog
+        from .screens.models import models_screen
 
-        controller = self.controller
-        context_size = controller.settings.context
-        catalog = ModelCatalog(controller.store, controller.detect_machine, context_size)
-        self.push_screen(ModelsScreen(catalog, controller.downloads), self._use_model)
+        self.push_screen(models_screen(self.controller), self._use_model)
 
     def _use_model(self, name: str | None) -> None:
         self.chat.update_status()  # Downloads may have been started, paused or cancelled.

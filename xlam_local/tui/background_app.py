@@ -34,6 +34,7 @@ ERROR_TIMEOUT_S = 15.0
 """How long an error notification is shown."""
 TOOL_FILES_INTERVAL_S = 2.0
 LOADING = "Loading the model"
+CHANGING_ADAPTERS = "Changing the adapters"
 MISSING_MODEL_HELP = (
     "Here in the app, F2 shows the models: Enter downloads the recommended one, d the demo. "
     "Meanwhile you can look at the tools (F3), the settings (F4) and the history (Ctrl+R)."
@@ -134,6 +135,15 @@ class BackgroundApp(App[None]):
         self.start_polling()
         if self.chat.is_mounted:
             self.chat.update_status()
+
+    def command_adapter(self, argument: str) -> None:
+        """Apply LoRA adapters or take them off; without an argument, list them."""
+        if overview := self.controller.change_adapters(argument):
+            self.chat.add_notice(overview)
+            return
+        self.chat.model_state = CHANGING_ADAPTERS
+        self.start_polling()
+        self.chat.update_status()
 
     def _poll_loading(self) -> None:
         job = self.controller.loading

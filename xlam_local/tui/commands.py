@@ -32,6 +32,7 @@ COMMANDS = (
     Command("search", "Search all conversations", "WORDS"),
     Command("models", "Choose, download and compare models", key="f2", label="Models"),
     Command("model", "Switch to another model", "NAME"),
+    Command("adapter", "Apply or list LoRA adapters", "CHANGE"),
     Command("tools", "Review, enable and trust tools", key="f3", label="Tools"),
     Command("settings", "Change settings", key="f4", label="Settings"),
     Command("stats", "Show or hide the statistics panel", key="f5", label="Statistics"),

@@ -30,6 +30,7 @@ from ..widgets.key_bar import KeyBar
 from ..widgets.text_viewer import TextViewer
 
 if TYPE_CHECKING:
+    from ..state.controller import ChatController
     from ..state.download import Download
 
 FIT_COLORS = {"fits on GPU": "green", "fits": "green", "tight": "yellow", "no": "red"}
@@ -47,6 +48,13 @@ class DownloadRequested(Message):
     """The user wants to download a model, or to resume its download."""
 
     name: str
+
+
+def models_screen(controller: ChatController) -> ModelsScreen:
+    """Return the screen for the models of this machine."""
+    context_size = controller.settings.context
+    catalog = ModelCatalog(controller.store, controller.detect_machine, context_size)
+    return ModelsScreen(catalog, controller.downloads)
 
 
 class ModelsScreen(Screen[str | None]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ... import config
 from ...config import Config, Folders
-from ...errors import XlamError
+from ...errors import UsageError, XlamError
 from ...types import AskUser, Event, LoadProgress, Notice, Tool, ToolCall, UserMessage
 from .background import BackgroundJob
 from .conversation import CurrentConversation
@@ -22,6 +22,8 @@ from .turn_worker import TurnStarter, TurnWorker
 # The start of the app loads none of these; the methods that need them import them.
 if TYPE_CHECKING:
     from ...agent import Engine, TurnOptions
+    from ...engine import AdapterOption
+    from ...engine.subprocess_engine import SubprocessEngine
     from ...hardware import Machine
     from ...models import Store
     from ...permissions.approver import Approver
@@ -127,6 +129,35 @@ class ChatController:
         self.conversation.describe()
         self.engine = engine
         return engine
+
+    def change_adapters(self, change: str) -> str:
+        """Begin to change the LoRA adapters of the model in the background, as `/adapter` says.
+
+        Without a change, return the adapters as a text, with those that are on.
+
+        Raises:
+            UsageError: the conversation is busy, or the change is not valid.
+            ModelMissing: there is no such adapter.
+            ModelError: an adapter does not fit the model.
+        """
+        from ...model_loading import adapter_overview, changed_adapters, local_engine
+
+        if not change:
+            return adapter_overview(self.engine, self.store)
+        if reason := self.why_busy():
+            raise UsageError(reason)
+        engine = local_engine(self.engine)
+        adapters = changed_adapters(engine, change, self.store)
+        self.loading = BackgroundJob(lambda: self._set_adapters(engine, adapters))
+        return ""
+
+    def _set_adapters(
+        self, engine: SubprocessEngine, adapters: Sequence[AdapterOption]
+    ) -> Generator[LoadProgress | Notice, None, None]:
+        yield from ()
+        engine.set_adapters(adapters)
+        self.conversation.adapters = "+".join(map(str, adapters))
+        self.conversation.describe()
 
     def _new_session(self, engine: LoadedEngine) -> Session:
         from ...session import Session
