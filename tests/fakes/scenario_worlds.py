@@ -10,6 +10,7 @@ from typing import Any
 
 from xlam_local.agent import Engine, TurnOptions
 from xlam_local.permissions.approver import Approver
+from xlam_local.scenarios.gold import ToolWorlds
 from xlam_local.scenarios.scenario import Scenario
 from xlam_local.scenarios.scenario_file import read_scenarios
 from xlam_local.scenarios.trial import CheckSetup
@@ -87,13 +88,8 @@ def make_setup(
         yield note_tools(world)
 
     opener: Callable[[Path], AbstractContextManager[Sequence[Tool]]] = open_tools
-    return CheckSetup(
-        engine=engine,
-        options=options,
-        open_tools=opener,
-        open_approver=open_approver,
-        allow=allow,
-    )
+    worlds = ToolWorlds(open_tools=opener, open_approver=open_approver, allow=allow)
+    return CheckSetup(engine=engine, options=options, worlds=worlds)
 
 
 def open_approver(world: Path, allowed: Sequence[Tool]) -> Approver:

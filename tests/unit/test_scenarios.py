@@ -17,6 +17,7 @@ from tests.fakes.fake_engine import Scripted
 from tests.fakes.scenario_worlds import SCENARIO, calls, make_scenarios, make_setup, note_tools
 from xlam_local.agent import TurnOptions
 from xlam_local.errors import UsageError
+from xlam_local.scenarios.gold import right_end_state
 from xlam_local.scenarios.rates import (
     ScenarioRate,
     compare_rates,
@@ -26,7 +27,7 @@ from xlam_local.scenarios.rates import (
 )
 from xlam_local.scenarios.scenario_file import check_tools, read_scenarios
 from xlam_local.scenarios.state import read_state, state_diff
-from xlam_local.scenarios.trial import Trial, play_trial, right_end_state
+from xlam_local.scenarios.trial import Trial, play_trial
 from xlam_local.scenarios.variations import parse_variations, vary
 from xlam_local.scenarios.world import fresh_world
 from xlam_local.types import GenerationEnd, Sampling, ToolCall
@@ -41,7 +42,7 @@ def play(folder: Path, replies: Sequence[Reply], entry: str = SCENARIO, **setup:
     (scenario,) = make_scenarios(folder, entry)
     script = [[reply] if isinstance(reply, str) else reply for reply in replies]
     made = make_setup(Scripted(*script), **setup)
-    expected = right_end_state(scenario, make_setup(Scripted()))
+    expected = right_end_state(scenario, make_setup(Scripted()).worlds)
     return play_trial(Trial(scenario, 1), made, expected)
 
 
@@ -187,7 +188,7 @@ def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
 def test_a_right_call_that_fails_or_needs_approval_is_an_error(tmp_path: Path) -> None:
     (scenario,) = make_scenarios(tmp_path, SCENARIO)
     with pytest.raises(UsageError, match=r"call 1 \(add\) needs approval.*--allow add"):
-        right_end_state(scenario, make_setup(Scripted(), allow=()))
+        right_end_state(scenario, make_setup(Scripted(), allow=()).worlds)
 
 
 WRONG_FILES = {

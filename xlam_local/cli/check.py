@@ -28,6 +28,7 @@ from ..scenarios.scenario_file import check_tools, read_scenarios
 from ..scenarios.training import passed_conversations
 from ..scenarios.variations import parse_variations
 from ..terminal_text import escape_control
+from .check_combine import write_combined
 from .check_run import finish_trials, trust_fixtures, trusted_tools
 from .eval_report import print_table
 from .history_training import write_training
@@ -52,6 +53,8 @@ class CheckCommand:
     form: str
     yes: bool
     picture: Path | None
+    combine: int | None
+    to: Path | None
     as_json: bool
 
 
@@ -106,6 +109,18 @@ class CheckCommand:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the rates of the scenarios as an SVG picture.",
 )
+@click.option(
+    "--combine",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Make N scenarios of two each, and write them to the file of --to; no model runs.",
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="NEW.toml",
+    help="With --combine: the new file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @check_options
 def check(model: ModelOptions, scenarios: Path, **values: Any) -> int:
@@ -116,6 +131,8 @@ def check(model: ModelOptions, scenarios: Path, **values: Any) -> int:
     isolated run without asking; others need --allow or a rule in policy.toml.
     """
     options = CheckCommand(**values)
+    if (options.combine is None) != (options.to is None):
+        raise click.UsageError("--combine and --to need each other.")
     found = read_scenarios(scenarios)
     variations = parse_variations(options.vary) if options.vary else ()
     before = read_rows(options.against) if options.against else None
@@ -123,6 +140,9 @@ def check(model: ModelOptions, scenarios: Path, **values: Any) -> int:
     check_tools(found, tools)
     find_tools(options.allow, tools, "--allow")
     trust_fixtures(found, model.trust)
+    if options.combine is not None and options.to is not None:
+        write_combined(found, options.combine, options.to, model, options.allow)
+        return 0
     trials = plan_trials(found, options.runs, variations)
     with ExitStack() as stack:
         out = options.out

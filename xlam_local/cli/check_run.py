@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,6 +18,7 @@ from ..config import Config
 from ..errors import UsageError
 from ..scenarios.check_run import Row, ordered_rows, remove_changed, run_trials
 from ..scenarios.free_engine import FreeEngine
+from ..scenarios.gold import ToolWorlds
 from ..scenarios.scenario import FixtureFunction, Scenario
 from ..scenarios.trial import CheckSetup, Trial
 from ..terminal_text import escape_blanks
@@ -116,9 +116,11 @@ def finish_trials(
             setup = CheckSetup(
                 engine=engine if grammar else FreeEngine(engine),
                 options=options,
-                open_tools=_tool_opener(model),
-                open_approver=session_setup.load_approver,
-                allow=allow,
+                worlds=ToolWorlds(
+                    open_tools=tool_opener(model),
+                    open_approver=session_setup.load_approver,
+                    allow=allow,
+                ),
             )
             _run(trials, setup, checkpoint, ProgressLine(model.quiet))
         return ordered_rows(trials, checkpoint.rows()), name
@@ -139,7 +141,9 @@ def _run(
         progress.clear()
 
 
-def _tool_opener(model: ModelOptions) -> Any:
+def tool_opener(
+    model: ModelOptions,
+) -> Callable[[Path], AbstractContextManager[Sequence[Tool]]]:
     """Return what opens the tools of the tool files in a world."""
 
     @contextmanager

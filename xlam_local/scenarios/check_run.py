@@ -9,9 +9,10 @@ from typing import Any
 from .. import user_file
 from ..checkpoint import Checkpoint
 from ..errors import IntegrityError, UsageError
+from .gold import right_end_state
 from .scenario import Scenario
 from .state import State
-from .trial import CheckSetup, Trial, play_trial, right_end_state
+from .trial import CheckSetup, Trial, play_trial
 from .variations import Variation
 
 Row = Mapping[str, Any]
@@ -57,7 +58,7 @@ def run_trials(trials: Sequence[Trial], setup: CheckSetup, checkpoint: Checkpoin
     missing = [trial for trial in trials if trial.id not in checkpoint.done]
     scenarios = {trial.scenario.name: trial.scenario for trial in missing}
     expected: dict[str, State | None] = {
-        name: right_end_state(scenario, setup) for name, scenario in scenarios.items()
+        name: right_end_state(scenario, setup.worlds) for name, scenario in scenarios.items()
     }
     for trial in missing:
         row = play_trial(trial, setup, expected[trial.scenario.name])

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..agent import Engine, TurnOptions
-from ..agent.tool_call import run_call
-from ..errors import ContextExceeded, UsageError
+from ..errors import ContextExceeded
 from ..generators import drain
 from ..history import serialization
 from ..openai_format import messages_json
-from ..permissions.approver import Approver
 from ..prompt import format_to_json, tool_json
 from ..reply_record import ReplyRecord
-from ..session import Session, deny_all
+from ..session import Session
 from ..types import (
     AssistantMessage,
     FinishReason,
     Message,
-    Sandbox,
     Tool,
-    ToolCall,
     ToolCalls,
     ToolResult,
     Usage,
 )
 from .causes import Judgement, TrialEnd, judge
+from .gold import ToolWorlds
 from .scenario import Scenario
 from .state import State, read_state
 from .user import ScriptedUser
@@ -47,22 +43,7 @@ class CheckSetup:
 
     engine: Engine
     options: TurnOptions
-    open_tools: Callable[[Path], AbstractContextManager[Sequence[Tool]]]
-    """Opens the tools of the user's files in a world."""
-    open_approver: Callable[[Path, Sequence[Tool]], Approver]
-    """Returns the approver for a world, which lets the given tools run without asking."""
-    allow: Collection[str] = ()
-    """The tools that run without asking though they are not isolated."""
-
-    def approver(self, world: Path, offered: VariedTools) -> Approver:
-        """Return the approver of a run: isolated tools can change nothing but the world."""
-        allowed = [
-            tool
-            for tool in offered.tools
-            if offered.names.get(tool.name, tool.name) in self.allow
-            or (tool.sandbox is Sandbox.ISOLATED and not tool.network)
-        ]
-        return self.open_approver(world, allowed)
+    worlds: ToolWorlds
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,44 +66,10 @@ class Trial:
         return str(self.variation or "")
 
 
-def right_end_state(scenario: Scenario, setup: CheckSetup) -> State | None:
-    """Return the state after the right calls in a fresh world; None if the scenario has none.
-
-    Raises:
-        UsageError: a call failed or needs approval.
-    """
-    if scenario.calls is None:
-        return None
-    with fresh_world(scenario.start) as world:
-        if scenario.calls:
-            with setup.open_tools(world) as tools:
-                _run_right_calls(scenario, setup.approver(world, VariedTools(tuple(tools))), tools)
-        return read_state(world, scenario.start.ignore)
-
-
-def _run_right_calls(scenario: Scenario, approver: Approver, tools: Sequence[Tool]) -> None:
-    for number, call in enumerate(scenario.calls or (), 1):
-        _run_right_call(call, f"{scenario.where}: calls, call {number}", tools, approver)
-
-
-def _run_right_call(call: ToolCall, where: str, tools: Sequence[Tool], approver: Approver) -> None:
-    tool = next(tool for tool in tools if tool.name == call.name)
-    result = drain(
-        run_call(tool, call, lambda tool, call: approver.decide(tool, call, (), tools, deny_all))
-    )
-    if result.refused:
-        raise UsageError(
-            f"{where} ({call.name}) needs approval, because the tool is not isolated. Add "
-            f'--allow {call.name}, or write SANDBOX = "isolated" in the tool file.'
-        )
-    if not result.ok:
-        raise UsageError(f"{where} ({call.name}) failed: {result.output}")
-
-
 def play_trial(trial: Trial, setup: CheckSetup, expected: State | None) -> dict[str, Json]:
     """Play a run and return its row; `expected` is the right end state."""
     seed = setup.options.sampling.seed + trial.run - 1
-    with fresh_world(trial.scenario.start) as world, setup.open_tools(world) as tools:
+    with fresh_world(trial.scenario.start) as world, setup.worlds.open_tools(world) as tools:
         offered = vary(tools, trial.variation, seed)
         recorder = TrialRecorder()
         sampling = replace(setup.options.sampling, seed=seed)
@@ -131,7 +78,7 @@ def play_trial(trial: Trial, setup: CheckSetup, expected: State | None) -> dict[
             offered.tools,
             options=replace(setup.options, sampling=sampling),
             system=trial.scenario.system or None,
-            approver=setup.approver(world, offered),
+            approver=setup.worlds.approver(world, offered),
             recorder=recorder,
         )
         play = _Play(trial.scenario, session, world, offered, expected, tools)
