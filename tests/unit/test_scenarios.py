@@ -8,6 +8,7 @@ import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.fakes.scenario_worlds import SCENARIO, calls, make_scenarios, make_se
 from xlam_local.agent import TurnOptions
 from xlam_local.errors import UsageError
 from xlam_local.scenarios.gold import right_end_state
+from xlam_local.scenarios.model_user import ModelUser
 from xlam_local.scenarios.rates import (
     ScenarioRate,
     compare_rates,
@@ -25,6 +27,7 @@ from xlam_local.scenarios.rates import (
     pass_rate,
     pass_rates,
 )
+from xlam_local.scenarios.report import check_json, is_user_unreliable, rate_table
 from xlam_local.scenarios.scenario_file import check_tools, read_scenarios
 from xlam_local.scenarios.state import read_state, state_diff
 from xlam_local.scenarios.trial import Trial, play_trial
@@ -174,6 +177,39 @@ def test_a_model_that_asks_without_end_is_stopped(tmp_path: Path) -> None:
     entry = SCENARIO + 'facts = { text = "milk" }'
     row = play(tmp_path, ["Which text?"] * 20, entry)
     assert (row["cause"], row["finish_reason"]) == ("loop", "max_steps")
+
+
+def played(folder: Path, user_replies: Sequence[str], replies: Sequence[str]) -> Any:
+    """Return the row of a run in which a second script plays a model as the user."""
+    (scenario,) = make_scenarios(folder, SCENARIO + 'facts = { text = "milk" }')
+    setup = make_setup(Scripted(*([reply] for reply in replies)))
+    player = Scripted(*([reply] for reply in user_replies))
+    setup = replace(setup, open_user=lambda scenario, seed: ModelUser(scenario, player, seed))
+    row = play_trial(Trial(scenario, 1), setup, right_end_state(scenario, setup.worlds))
+    said = [item["text"] for item in row["messages"] if item["kind"] == "user"]
+    return row, said, player
+
+
+def test_a_model_as_the_user_invents_nothing(tmp_path: Path) -> None:
+    row, said, player = played(
+        tmp_path, ["It is note 77.", "Milk, please."], ["Which text?", calls(ADD), DONE]
+    )
+    assert row["passed"]
+    assert said == ["Note that milk is missing.", "Milk, please."]
+    assert (row["user"], row["user_broken"]) == ("model scripted", 0)
+    assert "- text: milk" in player.prompts[0]
+    assert "add" not in player.prompts[0].split()
+    assert not is_user_unreliable([row])
+
+
+def test_a_model_as_the_user_ends_or_is_unreliable(tmp_path: Path) -> None:
+    row, said, _ = played(tmp_path, ["END"], ["No."])
+    assert (row["cause"], len(said)) == ("no call", 1)
+    row, said, _ = played(tmp_path, ["Call 5.", "6.", "7.", "Note 8.", "END"], ["Which?", "No."])
+    assert (row["user_broken"], said[-1]) == (1, "Note 8.")
+    assert is_user_unreliable([row])
+    assert "User unreliable" in rate_table([row]).note
+    assert check_json([row])["user_unreliable"]
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:

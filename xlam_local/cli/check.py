@@ -29,7 +29,7 @@ from ..scenarios.training import passed_conversations
 from ..scenarios.variations import parse_variations
 from ..terminal_text import escape_control
 from .check_combine import write_combined
-from .check_run import finish_trials, trust_fixtures, trusted_tools
+from .check_run import TrialSettings, finish_trials, trust_fixtures, trusted_tools
 from .eval_report import print_table
 from .history_training import write_training
 from .offered_tools import find_tools
@@ -49,6 +49,7 @@ class CheckCommand:
     vary: str | None
     allow: tuple[str, ...]
     grammar: str
+    user_model: str | None
     export: Path | None
     form: str
     yes: bool
@@ -88,6 +89,11 @@ class CheckCommand:
     default="on",
     show_default=True,
     help="Whether calls are constrained by the grammar.",
+)
+@click.option(
+    "--user-model",
+    metavar="NAME",
+    help="Let this model play the user in the place of the script; the rates then depend on both.",
 )
 @click.option(
     "--export",
@@ -148,9 +154,13 @@ def check(model: ModelOptions, scenarios: Path, **values: Any) -> int:
         out = options.out
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "runs.jsonl"
-        rows, name = finish_trials(
-            trials, model, out, options.grammar == "on", options.allow, hashes
+        chosen = TrialSettings(
+            grammar=options.grammar == "on",
+            allow=options.allow,
+            tool_hashes=hashes,
+            user_model=options.user_model,
         )
+        rows, name = finish_trials(trials, model, out, chosen)
     _print(rows, before, options.as_json)
     if options.picture is not None:
         _write_picture(options.picture, rows)

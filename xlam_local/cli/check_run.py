@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -19,8 +19,10 @@ from ..errors import UsageError
 from ..scenarios.check_run import Row, ordered_rows, remove_changed, run_trials
 from ..scenarios.free_engine import FreeEngine
 from ..scenarios.gold import ToolWorlds
+from ..scenarios.model_user import ModelUser
 from ..scenarios.scenario import FixtureFunction, Scenario
 from ..scenarios.trial import CheckSetup, Trial
+from ..scenarios.user import ScriptedUser, UserPlayer
 from ..terminal_text import escape_blanks
 from ..tools import Toolbox
 from ..tools.trust import TrustStore, content_hash
@@ -83,13 +85,19 @@ def _ask_for_trust(path: Path) -> None:
         raise UsageError(f"{path} was not trusted.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSettings:
+    """What the options of the command say about runs."""
+
+    grammar: bool
+    allow: Sequence[str]
+    tool_hashes: Sequence[str]
+    user_model: str | None
+    """The model that plays the user; None for the script."""
+
+
 def finish_trials(
-    trials: Sequence[Trial],
-    model: ModelOptions,
-    out: Path,
-    grammar: bool,
-    allow: Sequence[str],
-    hashes: Sequence[str],
+    trials: Sequence[Trial], model: ModelOptions, out: Path, chosen: TrialSettings
 ) -> tuple[list[Row], str]:
     """Run the trials that are missing in a file; return all rows, and the model's name."""
     # A smaller context, after a downgrade, would change results.
@@ -102,28 +110,40 @@ def finish_trials(
     fingerprint = {
         "check": __version__,
         **facts,
-        "grammar": "on" if grammar else "off",
+        "grammar": "on" if chosen.grammar else "off",
         "context": settings.context,
         "sampling": asdict(options.sampling),
         "max_steps": options.max_steps,
-        "tools": list(hashes),
-        "allow": sorted(allow),
+        "tools": list(chosen.tool_hashes),
+        "allow": sorted(chosen.allow),
+        "user": chosen.user_model or "script",
     }
     with Checkpoint.open(out, fingerprint) as checkpoint:
         remove_changed([trial.scenario for trial in trials], checkpoint)
         if any(trial.id not in checkpoint.done for trial in trials):
             engine = engine or model.load(settings)
             setup = CheckSetup(
-                engine=engine if grammar else FreeEngine(engine),
+                engine=engine if chosen.grammar else FreeEngine(engine),
                 options=options,
                 worlds=ToolWorlds(
                     open_tools=tool_opener(model),
                     open_approver=session_setup.load_approver,
-                    allow=allow,
+                    allow=chosen.allow,
                 ),
+                open_user=_user_opener(model, chosen.user_model, settings),
             )
             _run(trials, setup, checkpoint, ProgressLine(model.quiet))
         return ordered_rows(trials, checkpoint.rows()), name
+
+
+def _user_opener(
+    model: ModelOptions, name: str | None, settings: Config
+) -> Callable[[Scenario, int], UserPlayer]:
+    """Return what opens the user of a run: the script, or a model that is loaded once."""
+    if name is None:
+        return ScriptedUser
+    engine = replace(model, name=name).load(settings)
+    return lambda scenario, seed: ModelUser(scenario, engine, seed)
 
 
 def _run(

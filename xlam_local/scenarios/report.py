@@ -18,16 +18,26 @@ from .rates import (
 )
 
 Row = Mapping[str, Any]
-LIMITS = (
-    "The user is a script, so the rates measure the calls and the answers, not conversation. The "
-    "intervals hold for these scenarios."
+SCRIPTED = "The user is a script, so the rates measure calls and answers, not conversation."
+PLAYED = "The user is a model, so the rates depend on both models."
+UNRELIABLE = (
+    "User unreliable: in over 10 % of the failed runs the model that plays the user said what the "
+    "user cannot know, so there is no rate."
 )
+MAX_BROKEN_SHARE = 0.1
 
 
 def variation_names(rows: Sequence[Row]) -> list[str]:
     """Return the variations of rows, the tools of the file first."""
     names = dict.fromkeys(row["variation"] for row in rows)
     return sorted(names, key=lambda name: (name != "", name))
+
+
+def is_user_unreliable(rows: Sequence[Row]) -> bool:
+    """Return whether a model as the user said too often what the user cannot know."""
+    failed = [row for row in rows if not row["passed"]]
+    broken = sum(bool(row.get("user_broken")) for row in failed)
+    return broken > MAX_BROKEN_SHARE * len(failed)
 
 
 def scenario_table(rates: Sequence[ScenarioRate]) -> ResultTable:
@@ -38,6 +48,8 @@ def scenario_table(rates: Sequence[ScenarioRate]) -> ResultTable:
 
 def rate_table(rows: Sequence[Row]) -> ResultTable:
     """Return pass@1 and pass^k of each variation."""
+    if is_user_unreliable(rows):
+        return ResultTable("Rates", ["tools"], [], UNRELIABLE)
     columns, estimates = ["tools"], list[Mapping[int, Estimate]]()
     names = variation_names(rows)
     for name in names:
@@ -48,7 +60,11 @@ def rate_table(rows: Sequence[Row]) -> ResultTable:
     for name, rates in zip(names, estimates, strict=True):
         shown = [percent(rates[k]) if k in rates else "" for k in range(1, most + 1)]
         cells.append([name or "as in the file", *shown])
-    note = f"Percent with 95 % intervals; n is the number of runs. {LIMITS}"
+    user = PLAYED if any(row["user"].startswith("model ") for row in rows) else SCRIPTED
+    note = (
+        "Percent with 95 % intervals, which hold for these scenarios; n is the number of runs. "
+        f"{user}"
+    )
     return ResultTable("Rates", columns, cells, note)
 
 
@@ -91,6 +107,7 @@ def check_json(rows: Sequence[Row], before: Sequence[Row] | None = None) -> dict
     found: dict[str, Any] = {
         "runs": len(rows),
         "users": sorted({row["user"] for row in rows}),
+        "user_unreliable": is_user_unreliable(rows),
         "rates": {
             name: {f"pass^{k}": asdict(one) for k, one in pass_rates(own).items()}
             for name in variation_names(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .causes import Judgement, TrialEnd, judge
 from .gold import ToolWorlds
 from .scenario import Scenario
 from .state import State, read_state
-from .user import ScriptedUser
+from .user import ScriptedUser, UserPlayer
 from .variations import Variation, VariedTools, vary
 from .world import call_fixture, fresh_world
 
@@ -44,6 +44,8 @@ class CheckSetup:
     engine: Engine
     options: TurnOptions
     worlds: ToolWorlds
+    open_user: Callable[[Scenario, int], UserPlayer] = ScriptedUser
+    """Returns the user of a run, which has a scenario and a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,10 @@ def play_trial(trial: Trial, setup: CheckSetup, expected: State | None) -> dict[
             approver=setup.worlds.approver(world, offered),
             recorder=recorder,
         )
+        user = setup.open_user(trial.scenario, seed)
         play = _Play(trial.scenario, session, world, offered, expected, tools)
         started = time.monotonic()
-        judgement, finish_reason = play.to_the_end()
+        judgement, finish_reason = play.to_the_end(user)
         seconds = time.monotonic() - started
     return {
         "id": trial.id,
@@ -92,7 +95,8 @@ def play_trial(trial: Trial, setup: CheckSetup, expected: State | None) -> dict[
         "run": trial.run,
         "seed": seed,
         "case": trial.scenario.digest,
-        "user": trial.scenario.user_kind,
+        "user": user.kind,
+        "user_broken": user.broken,
         "passed": judgement.passed,
         "cause": judgement.cause,
         "detail": judgement.detail,
@@ -149,9 +153,8 @@ class _Play:
     def __post_init__(self) -> None:
         self.known = {tool.name: tool for tool in self.tools}
 
-    def to_the_end(self) -> tuple[Judgement, FinishReason]:
+    def to_the_end(self, user: UserPlayer) -> tuple[Judgement, FinishReason]:
         """Play until the user has no more to say or a turn fails; return the judgement."""
-        user = ScriptedUser(self.scenario)
         said: str | None = user.first()
         while said is not None:
             try:

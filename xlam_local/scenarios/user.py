@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from .scenario import Fact, Scenario
 
@@ -18,10 +19,31 @@ REQUEST = re.compile(
 """What makes an answer one that asks for something."""
 
 
+class UserPlayer(Protocol):
+    """Plays the user of one run."""
+
+    kind: str
+    """How the user is played."""
+    broken: int
+    """How many messages said what the user cannot know."""
+
+    def first(self) -> str:
+        """Return the request."""
+
+    def reply(self, answer: str, is_done: Callable[[], bool]) -> str | None:
+        """Return what the user says to an answer; None if the conversation is over."""
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the user has answered too often."""
+
+
 class ScriptedUser:
     """Plays the user of a scenario, always in the same way."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, _seed: int = 0) -> None:
+        self.kind = scenario.user_kind
+        self.broken = 0
         self._facts = scenario.facts
         self._lines = list(scenario.user)
         self.said = 0
