@@ -45,7 +45,9 @@ def written(engine: LocalEngine | SubprocessEngine) -> Prompt:
 @pytest.mark.parametrize(
     "opening",
     [
-        '[{"name": "',
+        f'[{{"name": "{NAME[:3]}',
+        '[{"name": "another", "arguments":',
+        '[{"name": "another", "parameters":',
         f'[\n    {{\n        "name": "{NAME}",\n        "arguments"',
         f'```json\n[{{"name": "{NAME}", "arguments"',
         f'{{"name": "{NAME}", "city"',
@@ -95,6 +97,7 @@ def test_the_reply_ends_if_the_limit_is_reached_within_the_opening(engine: Local
     [
         f'For example: [{{"name": "{NAME}", "arguments": {{}}}}]',
         f'{{"name": "{NAME}", "description": "It does something."}}',
+        '[{"name": "Zoë", "age": 36}, {"name": "Ada", "age": 5}]',
         f'```json\n{{"name": "{NAME}", "parameters": {{"type": "object"}}}}\n```',
         f'{{"name": "{NAME}", "parameters": {{"city": {{"type": "string"}}}}}}',
         f'Write `<tool_call>{{"name": "{NAME}", "arguments": {{}}}}</tool_call>`.',

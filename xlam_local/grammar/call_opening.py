@@ -89,6 +89,9 @@ _PARAMETER_TYPES = frozenset(
 )
 """Types of a parameter, which show that `parameters` has the schema of each parameter."""
 
+MIN_NAME_CHARS = 3
+"""How much of a tool's name, with the quote after it, shows that an array begins calls."""
+
 _S = r"\s*+"
 _TAG = f"(?:{'|'.join(map(re.escape, CALL_TAGS))}){_S}"
 _NAME_PREFIX = "(?:function<\uff5ctool\u2581sep\uff5c>)?(?:functions\\.)?"
@@ -142,12 +145,23 @@ def _patterns(tools: tuple[str, ...], early: bool) -> _Patterns:
         other = rf"<function=(?:{offered})>|\[(?:{offered})\("
         call = rf"(?:{named}{_NO_DEFINITION}|{call}|{other})"
         tagged = rf"|(?:{_TAG})++{_NAME_PREFIX}(?:{offered})[^\w-]"
-    canonical = rf"|{re.escape(CALL_OPENING)}" if early else ""
+    canonical = rf"|{_canonical_opening(tools)}" if early else ""
     return _Patterns(
         regex.compile(rf"{_S}(?:(?:{_TAG}|{_FENCE})*+{call}{tagged}{canonical})"),
         regex.compile(array),
         regex.compile(rf"{_TAG}(?:{_FENCE})?{call}{tagged}"),
     )
+
+
+def _canonical_opening(tools: Collection[str]) -> str:
+    """Return the pattern of xLAM's opening, up to the start of a name or the key after it.
+
+    A list of other objects with names, such as people, begins like calls.
+    """
+    starts = {f"{to_json(name)[1:-1]}\""[:MIN_NAME_CHARS] for name in tools}
+    named = "|".join(map(regex.escape, sorted(starts)))
+    other = rf'{_ANY_NAME}"{_S},{_S}"(?:arguments|parameters|args|input)"{_S}:'
+    return rf"{re.escape(CALL_OPENING)}(?:{named}|{other})"
 
 
 _REASONING = regex.compile(rf"{_S}(?P<tag>{'|'.join(re.escape(tag) for tag, _ in REASONING_TAGS)})")
