@@ -158,7 +158,7 @@ def _canonical_opening(tools: Collection[str]) -> str:
 
     A list of other objects with names, such as people, begins like calls.
     """
-    starts = {f"{to_json(name)[1:-1]}\""[:MIN_NAME_CHARS] for name in tools}
+    starts = {f'{to_json(name)[1:-1]}"'[:MIN_NAME_CHARS] for name in tools}
     named = "|".join(map(regex.escape, sorted(starts)))
     other = rf'{_ANY_NAME}"{_S},{_S}"(?:arguments|parameters|args|input)"{_S}:'
     return rf"{re.escape(CALL_OPENING)}(?:{named}|{other})"
