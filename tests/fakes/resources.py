@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,12 +47,13 @@ def _concatenate(target: Path, requirements: list[str], suffix: str) -> None:
 
 
 def _llama_cpp_sources(target: Path) -> None:
-    """Extract what llama.cpp's sources have for tests: vocabularies, templates, server tests."""
+    """Extract what llama.cpp's sources have for tests: vocabularies, templates, programs."""
     with tempfile.TemporaryDirectory(dir=CACHE_FOLDER) as folder:
         source = _download(
             "llama-cpp-python==0.3.36", Path(folder), "--no-binary", "llama-cpp-python"
         )
         templates, server_tests = Path(folder) / "templates", Path(folder) / "server-tests"
+        converter = Path(folder) / "converter"
         templates.mkdir()
         (server_tests / "unit").mkdir(parents=True)
         with tarfile.open(source) as archive:
@@ -61,11 +63,20 @@ def _llama_cpp_sources(target: Path) -> None:
                     _extract(archive, member, CACHE_FOLDER / name)
                 elif name == TEMPLATE_TEST or name.endswith(".jinja"):
                     _extract(archive, member, templates / name)
+                elif found := CONVERTER_FILE.search(member.name):
+                    target_file = converter / found[1]
+                    target_file.parent.mkdir(parents=True, exist_ok=True)
+                    _extract(archive, member, target_file)
                 elif "/tools/server/tests/unit/" in member.name and name.endswith(".py"):
                     _extract(archive, member, server_tests / "unit" / name)
                 elif member.name.endswith("/tools/server/tests/utils.py"):
                     _extract(archive, member, server_tests / name)
-        for made, kept in ((templates, CHAT_TEMPLATES), (server_tests, SERVER_TESTS)):
+        kept_folders = {
+            CHAT_TEMPLATES: templates,
+            SERVER_TESTS: server_tests,
+            LORA_CONVERTER: converter,
+        }
+        for kept, made in kept_folders.items():
             if not (CACHE_FOLDER / kept).exists():
                 made.rename(CACHE_FOLDER / kept)
 
@@ -112,6 +123,11 @@ def _qwen_coder_1500m(target: Path) -> None:
 VOCABULARIES = ("ggml-vocab-qwen2.gguf", "ggml-vocab-llama-bpe.gguf")
 CHAT_TEMPLATES = "llama-cpp-0.3.36-chat-templates"
 SERVER_TESTS = "llama-cpp-0.3.36-server-tests"
+LORA_CONVERTER = "llama-cpp-0.3.36-lora-converter"
+CONVERTER_FILE = re.compile(
+    r"/vendor/llama\.cpp/"
+    r"(convert_(?:lora|hf)_to_gguf\.py|conversion/\w+\.py|gguf-py/gguf/[\w/]+\.py)$"
+)
 TEMPLATE_TEST = "test-chat-template.cpp"
 FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "smollm2-135m": (
@@ -133,6 +149,7 @@ FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "vocab-llama3": (VOCABULARIES[1], _llama_cpp_sources, ""),
     "chat-templates": (CHAT_TEMPLATES, _llama_cpp_sources, ""),
     "llama-server-tests": (SERVER_TESTS, _llama_cpp_sources, ""),
+    "lora-converter": (LORA_CONVERTER, _llama_cpp_sources, ""),
     "bfcl": ("bfcl-eval-2026.3.23", _bfcl, ""),
     "mpmath": ("mpmath-1.3.0", _mpmath, ""),
 }

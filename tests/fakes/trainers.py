@@ -1,0 +1,62 @@
+"""Trainers in environments of their own: what they read, and what they train on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.fakes.client_environments import pip_environment
+from tests.fakes.training_rows import TrainedRow, read_rows
+
+PROGRAMS = Path(__file__).parents[1] / "trainers"
+PACKAGES: dict[str, Sequence[str]] = {
+    "trl": ("torch==2.13.0", "trl==1.16.0", "transformers==5.24.0", "peft==0.21.2", "gguf"),
+    "llama-factory": (
+        *("torch==2.13.0", "transformers==5.6.0", "datasets==4.0.0", "peft==0.18.1"),
+        *("trl==0.24.0", "accelerate==1.11.0", "omegaconf", "einops", "sentencepiece"),
+        *("tiktoken", "protobuf", "pandas", "scipy", "fire", "hf-transfer", "modelscope"),
+        *("gguf", "--no-deps", "llamafactory==0.9.5"),
+    ),
+    "action-studio": (
+        *("torch==2.13.0", "transformers==4.55.0", "datasets==2.18.0", "accelerate"),
+        *("pyyaml", "jsonlines", "gguf", "numpy<2", "pyarrow<15"),
+    ),
+}
+"""LLaMA-Factory without the packages of its web page, sound and videos."""
+TIMEOUT_S = 600
+
+
+def trainer_python(name: str) -> str:
+    """Return the Python of a trainer's environment, which is made once."""
+    return pip_environment(f"trainer-{name}", *PACKAGES[name])
+
+
+def run_trainer(name: str, *arguments: str | Path, cwd: Path | None = None) -> str:
+    """Run a program in a trainer's environment without network; return what it prints."""
+    command = [trainer_python(name), *map(str, arguments)]
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "DISABLE_VERSION_CHECK": "1",  # of LLaMA-Factory, for packages that it does not use here
+    }
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def trained_rows(name: str, model: Path, folder: Path, *arguments: str | Path) -> list[TrainedRow]:
+    """Return the rows that a trainer makes of an export."""
+    program = PROGRAMS / f"{name.replace('-', '_')}_rows.py"
+    return read_rows(run_trainer(name, program, model, folder, *arguments))
