@@ -14,7 +14,7 @@ class Scripted:
     """Writes one scripted reply after the other, and keeps the prompts, grammars and samplings."""
 
     name = "scripted"
-    prompt_format = prompt.QWEN
+    prompt_format: prompt.PromptFormat = prompt.QWEN
     device = "on the CPU with 2 threads"
 
     def __init__(
