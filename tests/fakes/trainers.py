@@ -7,30 +7,30 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fakes.client_environments import pip_environment
+from tests.fakes.client_environments import environment
 from tests.fakes.training_rows import TrainedRow, read_rows
 
 PROGRAMS = Path(__file__).parents[1] / "trainers"
+TORCH = "torch==2.13.0"
 PACKAGES: dict[str, Sequence[str]] = {
-    "trl": ("torch==2.13.0", "trl==1.16.0", "transformers==5.24.0", "peft==0.21.2", "gguf"),
-    "llama-factory": (
-        *("torch==2.13.0", "transformers==5.6.0", "datasets==4.0.0", "peft==0.18.1"),
-        *("trl==0.24.0", "accelerate==1.11.0", "omegaconf", "einops", "sentencepiece"),
-        *("tiktoken", "protobuf", "pandas", "scipy", "fire", "hf-transfer", "modelscope"),
-        *("gguf", "--no-deps", "llamafactory==0.9.5"),
-    ),
+    "trl": (TORCH, "trl==1.16.0", "transformers==5.24.0", "peft==0.21.2", "gguf"),
+    "llama-factory": (TORCH, "llamafactory==0.9.5", "gguf"),
     "action-studio": (
-        *("torch==2.13.0", "transformers==4.55.0", "datasets==2.18.0", "accelerate"),
-        *("pyyaml", "jsonlines", "gguf", "numpy<2", "pyarrow<15"),
+        *(TORCH, "transformers==4.55.0", "datasets==2.18.0", "accelerate", "pyyaml"),
+        *("jsonlines", "gguf", "numpy<2", "pyarrow<15"),
     ),
 }
-"""LLaMA-Factory without the packages of its web page, sound and videos."""
-TIMEOUT_S = 600
+NOT_NEEDED = {
+    "llama-factory": ("torchaudio", "torchvision", "torchdata", "av", "gradio", "matplotlib")
+}
+"""What LLaMA-Factory requires for sound, pictures, videos and its web page."""
+TIMEOUT_S = 1200
 
 
 def trainer_python(name: str) -> str:
     """Return the Python of a trainer's environment, which is made once."""
-    return pip_environment(f"trainer-{name}", *PACKAGES[name])
+    without = NOT_NEEDED.get(name, ())
+    return environment(f"trainer-{name}", *PACKAGES[name], without=without)
 
 
 def run_trainer(name: str, *arguments: str | Path, cwd: Path | None = None) -> str:

@@ -65,9 +65,8 @@ def sample_history(path: Path, family: prompt.Family) -> History:
 def export(history: History, form: str, folder: Path) -> ExportReport:
     """Write an export of all conversations, as `history export --all --as FORM` does."""
     report = ExportReport()
-    selection = Selection()
-    found = rows(form, training_conversations(history), selection, report)
-    write_folder(folder, form, found, report, selection.family)
+    found = rows(form, training_conversations(history), Selection(), report)
+    write_folder(folder, form, found, report)
     return report
 
 

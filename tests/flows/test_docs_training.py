@@ -41,8 +41,8 @@ def rows(small: LocalEngine, own_folders: Path, tmp_path: Path) -> Path:
     engine.prompt_format = small.prompt_format
     with closing(History(own_folders / "data" / "history.db")) as history:
         play(history, engine, QUESTION, "Thanks.", tools=[LAMP])
-    for place in ("2", "4"):
-        assert run_command(["history", "rate", "1", "up", "--place", place]) == 0
+    for position in ("2", "4"):
+        assert run_command(["history", "rate", "1", "up", "--position", position]) == 0
     folder = tmp_path / "rows"
     words = ["history", "export", "--all", "--as", "turns", "--rated", str(folder)]
     assert run_command(words) == 0

@@ -97,7 +97,7 @@ def test_a_template_that_writes_the_date_has_its_prompt_stored(history: History)
         "{{ strftime_now('%Y') }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     )
     engine = Scripted(["Hello."])
-    engine.prompt_format = Template(source, ())  # type: ignore[assignment]
+    engine.prompt_format = Template(source, ())
     id, _ = play(history, engine, "Hi")
     (reply,) = history.replies(id).values()
     assert reply.stored_prompt == engine.prompts[0]

@@ -22,6 +22,7 @@ from xlam_local.generators import drain
 from xlam_local.history import Conversation, History
 from xlam_local.history.training import FORMS, ExportReport, Selection, TrainingConversation, rows
 from xlam_local.history.training.chat_template import template_text
+from xlam_local.history.training.folder import write_folder
 from xlam_local.history.training.selection import FAILED_CALL, SPECIAL_TOKENS, UNKNOWN_TOOLS
 from xlam_local.session import Session
 from xlam_local.types import (
@@ -294,6 +295,21 @@ def test_the_command_writes_a_folder_with_a_report(
     assert (out / "chat_template.jinja").exists() == (form == "messages")
     assert (out / "dataset_info.json").exists() == (form in ("turns", "sharegpt"))
     assert run_command(words) == 2
+
+
+@pytest.mark.parametrize("family", [prompt.QWEN, prompt.LLAMA], ids=["qwen", "llama"])
+def test_the_chat_template_is_that_of_the_model_that_replied(
+    history: History, tmp_path: Path, family: prompt.Family
+) -> None:
+    engine = Scripted(["Hello."])
+    engine.prompt_format = family
+    play(history, engine, "Hi")
+    found, report = export(history, "messages")
+    write_folder(tmp_path / "out", "messages", found, report)
+    written = (tmp_path / "out" / "chat_template.jinja").read_text(encoding="utf-8")
+    assert written == template_text(family)
+    _, other = export(history, "messages", Selection(prompt.QWEN))
+    assert other.family == prompt.QWEN
 
 
 def test_calls_alone_are_warned_about(history: History) -> None:

@@ -54,7 +54,7 @@ def write_training(
             f"{report.secrets} texts look like secrets, so nothing was written. Check them, and "
             "pass --yes to write them."
         )
-    write_folder(folder, form, found, report, selection.family)
+    write_folder(folder, form, found, report)
     left_out = sum(report.left_out.values())
     click.echo(f"{report.row_count} rows, {left_out} left out: {folder / 'REPORT.md'}", err=True)
     for warning in report.warnings:

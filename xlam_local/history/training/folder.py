@@ -8,7 +8,6 @@ from typing import Any
 
 from ...errors import UsageError
 from ...openai_format import dumps
-from ...prompt import QWEN, Family
 from .chat_template import template_text
 from .formats import LOSSES
 from .report import ExportReport
@@ -25,9 +24,7 @@ LLAMA_FACTORY_COLUMNS: dict[str, dict[str, Any]] = {
 LLAMA_FACTORY_TEMPLATES = {"turns": "empty", "sharegpt": "qwen"}
 
 
-def write_folder(
-    folder: Path, form: str, rows: list[dict[str, Any]], report: ExportReport, family: Family | None
-) -> None:
+def write_folder(folder: Path, form: str, rows: list[dict[str, Any]], report: ExportReport) -> None:
     """Write the files of an export.
 
     Raises:
@@ -36,7 +33,7 @@ def write_folder(
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} exists and is not an empty folder; name another one.")
-        for name, text in files(form, rows, report, family).items():
+        for name, text in files(form, rows, report).items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
@@ -45,9 +42,7 @@ def write_folder(
         raise UsageError(f"{folder} cannot be written: {error.strerror}.") from error
 
 
-def files(
-    form: str, rows: list[dict[str, Any]], report: ExportReport, family: Family | None
-) -> dict[str, str]:
+def files(form: str, rows: list[dict[str, Any]], report: ExportReport) -> dict[str, str]:
     """Return the text of each file of an export by its name."""
     found = {"REPORT.md": report.text(form, LOSSES[form])}
     if form == "actionstudio":
@@ -55,7 +50,7 @@ def files(
     else:
         found[ROWS] = "".join(f"{dumps(row)}\n" for row in rows)
     if form == "messages":
-        found["chat_template.jinja"] = template_text(family or QWEN)
+        found["chat_template.jinja"] = template_text(report.family)
     if form in LLAMA_FACTORY_COLUMNS:
         info = {"xlam_local": {"file_name": ROWS, **LLAMA_FACTORY_COLUMNS[form]}}
         found["dataset_info.json"] = json.dumps(info, indent=2) + "\n"

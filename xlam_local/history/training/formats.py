@@ -27,6 +27,7 @@ from .selection import (
     TrainingConversation,
     family_of,
     has_special_token,
+    main_family,
 )
 
 Json = Any
@@ -51,6 +52,7 @@ def rows(
 ) -> list[Row]:
     """Return the rows of a training file, each one once; `report` counts what is left out."""
     found: dict[str, Row] = {}
+    report.family = selection.family or main_family(conversations)
     for conversation in conversations:
         report.conversations += 1
         counts = report.reply_counts
@@ -212,9 +214,6 @@ def _sharegpt(
         return
     said, tools, learned = checked
     system, rest = _split_system(said)
-    if any(isinstance(message, SystemMessage) for message in rest):
-        report.leave_out(INNER_SYSTEM)
-        return
     turns = list(_sharegpt_turns(rest))
     asks = [turn["from"] in ("human", "observation") for turn in turns]
     if len(asks) % 2 or asks != [True, False] * (len(asks) // 2):
@@ -230,12 +229,18 @@ def _sharegpt(
 def _fully_learned(
     conversation: TrainingConversation, selection: Selection, report: ExportReport
 ) -> tuple[Sequence[Message], tuple[Tool, ...], set[int]] | None:
-    """Return what `_checked` does if all replies are learned, for formats without weights."""
+    """Return what `_checked` does, for formats without weights and inner system messages."""
     checked = _checked(conversation, selection, report)
-    if checked is not None and len(checked[2]) < len(conversation.model_places):
-        report.leave_out(NOT_ALL_LEARNED)
+    if checked is None:
         return None
-    return checked
+    reason = ""
+    if len(checked[2]) < len(conversation.model_places):
+        reason = NOT_ALL_LEARNED
+    elif any(isinstance(message, SystemMessage) for message in _split_system(checked[0])[1]):
+        reason = INNER_SYSTEM
+    if reason:
+        report.leave_out(reason)
+    return None if reason else checked
 
 
 def _sharegpt_turns(messages: Sequence[Message]) -> Iterator[dict[str, str]]:

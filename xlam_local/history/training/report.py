@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...openai_format import dumps
+from ...prompt import QWEN, Family
 from ...types import Message, ToolCalls
 
 MIN_SHARE_WITHOUT_CALL = 0.2
@@ -48,6 +49,8 @@ class ExportReport:
     found: Counter[str] = field(default_factory=Counter)
     """Secrets and personal data, by kind."""
     models: Counter[str] = field(default_factory=Counter)
+    family: Family = QWEN
+    """The base model whose prompts the rows, or the chat template beside them, write."""
 
     def leave_out(self, reason: str) -> None:
         """Count a row that is not written."""

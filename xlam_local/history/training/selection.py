@@ -102,6 +102,12 @@ def message_text(message: Message) -> str:
             return message.text
 
 
+def main_family(conversations: Sequence[TrainingConversation]) -> Family:
+    """Return the base model in whose format most replies were written."""
+    formats = [reply.prompt_format for one in conversations for reply in one.replies.values()]
+    return LLAMA if 2 * formats.count(LLAMA) > len(formats) else QWEN
+
+
 def family_of(reply: SavedReply, selection: Selection) -> Family:
     """Return the base model in whose format a conversation is written."""
     if selection.family is not None:

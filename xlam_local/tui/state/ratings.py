@@ -59,7 +59,7 @@ def export_rated(history: History, cwd: Path) -> str:
             f"the file, use `xlam-local history export --all --as {FORM} --rated --yes FOLDER`."
         )
     folder = cwd / f"training-{datetime.now():%Y%m%d-%H%M%S}"
-    write_folder(folder, FORM, found, report, None)
+    write_folder(folder, FORM, found, report)
     return f"Training rows: {report.row_count}, in {folder}. REPORT.md has the details."
 
 
