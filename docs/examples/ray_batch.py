@@ -36,7 +36,8 @@ class JsonLines(ray.data.BlockBasedFileDatasink):
 def read(path: str) -> tuple[ray.data.Dataset, str]:
     """Return the rows, and the column that tells one from another."""
     if path.endswith(".parquet"):
-        return ray.data.read_parquet(path), "id"
+        rows = ray.data.read_parquet(path)
+        return rows, "id" if "id" in (rows.columns() or ()) else "custom_id"
     # One column of whole lines. JSON has no raw control characters, so nothing is split.
     lines = ray.data.read_csv(
         path,
@@ -62,8 +63,7 @@ def main() -> None:
     options = parser.parse_args()
     rows, id_column = read(options.input)
     if options.checkpoint:
-        context = ray.data.DataContext.get_current()
-        context.checkpoint_config = CheckpointConfig(id_column, options.checkpoint)
+        rows.context.checkpoint_config = CheckpointConfig(id_column, options.checkpoint)
     results = rows.map_batches(
         RayBatch,
         fn_constructor_kwargs={

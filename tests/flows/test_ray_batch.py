@@ -22,10 +22,13 @@ PARQUET = """
 import json, sys
 import pyarrow, pyarrow.parquet
 
-rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+rows = [json.loads(line) for line in open("in.jsonl", encoding="utf-8")]
 rows = [{**row, "tools": json.dumps(row["tools"]) if "tools" in row else None} for row in rows]
-pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sys.argv[2])
+pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "in.parquet")
+done = pyarrow.table({"id": [row["id"] for row in rows[:3]]})
+pyarrow.parquet.write_table(done, "checkpoint/part.parquet")
 """
+"""Writes the rows as Parquet, and a checkpoint of Ray in which the first three are done."""
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +90,14 @@ def test_ray_writes_the_same_rows_as_batch(python: str, qwen_path: Path, folder:
     done = run("batch", "in.jsonl", "out.jsonl", *model, "--sequences", "1")
     assert done.returncode == 0, done.stderr
     expected = sorted((folder / "out.jsonl").read_text("utf-8").strip("\n").split("\n"))
-    spread = ["--actors", "2", "--rows", "4", "--cpus", "0.5"]
-    subprocess.run([python, "-c", PARQUET, "in.jsonl", "in.parquet"], check=True)
-    for name in ("in.jsonl", "in.parquet"):
-        ray = run_ray(python, name, f"{folder}/{name}.out", *model, *spread)
-        assert ray.returncode == 0, ray.stderr[-3000:]
-        assert results(folder / f"{name}.out") == expected
+    spread = ["--actors", "2", "--rows", "4", "--cpus", "0.25"]
+    ray = run_ray(python, "in.jsonl", f"{folder}/lines", *model, *spread)
+    assert ray.returncode == 0, ray.stderr[-3000:]
+    assert results(folder / "lines") == expected
+    (folder / "checkpoint").mkdir()
+    subprocess.run([python, "-c", PARQUET], check=True)
+    checkpoint = ["--checkpoint", f"{folder}/checkpoint"]
+    ray = run_ray(python, "in.parquet", f"{folder}/columns", *model, *spread, *checkpoint)
+    assert ray.returncode == 0, ray.stderr[-3000:]
+    left = [line for line in expected if json.loads(line)["custom_id"] > "row-2"]
+    assert results(folder / "columns") == left
