@@ -202,5 +202,5 @@ def test_the_tables_of_the_page_are_complete() -> None:
     assert first_column("cause") == set(CAUSES)
     text = PAGE.read_text(encoding="utf-8")
     assert all(f"`{name}" in text for name in VARIATIONS)
-    options = [parameter.opts[-1] for parameter in check_command.params[1:13]]
+    options = [parameter.opts[-1] for parameter in check_command.params[1:16]]
     assert [option for option in options if option not in text] == []

@@ -28,7 +28,7 @@ from ..scenarios.scenario_file import check_tools, read_scenarios
 from ..scenarios.training import passed_conversations
 from ..scenarios.variations import parse_variations
 from ..terminal_text import escape_control
-from .check_combine import write_combined
+from .check_new import combined, proposed, write_scenarios
 from .check_run import TrialSettings, finish_trials, trust_fixtures, trusted_tools
 from .eval_report import print_table
 from .history_training import write_training
@@ -55,6 +55,7 @@ class CheckCommand:
     yes: bool
     picture: Path | None
     combine: int | None
+    propose: int | None
     to: Path | None
     as_json: bool
 
@@ -122,10 +123,17 @@ class CheckCommand:
     help="Make N scenarios of two each, and write them to the file of --to; no model runs.",
 )
 @click.option(
+    "--propose",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Let the model draft N scenarios, run their calls, and ask which to keep in the file of "
+    "--to.",
+)
+@click.option(
     "--to",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="NEW.toml",
-    help="With --combine: the new file.",
+    help="With --combine and --propose: the new file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @check_options
@@ -137,8 +145,8 @@ def check(model: ModelOptions, scenarios: Path, **values: Any) -> int:
     isolated run without asking; others need --allow or a rule in policy.toml.
     """
     options = CheckCommand(**values)
-    if (options.combine is None) != (options.to is None):
-        raise click.UsageError("--combine and --to need each other.")
+    if (options.combine is None and options.propose is None) != (options.to is None):
+        raise click.UsageError("--combine and --propose need --to, and --to needs one of them.")
     found = read_scenarios(scenarios)
     variations = parse_variations(options.vary) if options.vary else ()
     before = read_rows(options.against) if options.against else None
@@ -146,8 +154,12 @@ def check(model: ModelOptions, scenarios: Path, **values: Any) -> int:
     check_tools(found, tools)
     find_tools(options.allow, tools, "--allow")
     trust_fixtures(found, model.trust)
-    if options.combine is not None and options.to is not None:
-        write_combined(found, options.combine, options.to, model, options.allow)
+    if options.to is not None:
+        if options.combine is not None:
+            made = combined(found, options.combine, model, options.allow)
+        else:
+            made = proposed(found, tools, options.propose or 1, model, options.allow)
+        write_scenarios(options.to, made)
         return 0
     trials = plan_trials(found, options.runs, variations)
     with ExitStack() as stack:

@@ -59,6 +59,7 @@ def _entry(scenario: Scenario, folder: Path) -> dict[str, Any]:
         "name": scenario.name,
         "user": list(scenario.user),
         "system": scenario.system,
+        "proposed": scenario.proposed,
         "says": list(scenario.says),
         "forbid": list(scenario.forbid),
         "world": _world_entry(scenario.start, folder),

@@ -67,6 +67,8 @@ class Scenario:
     expect: FixtureFunction | None = None
     """A function that gets the folder and the messages, and returns what is wrong, or None."""
     system: str = ""
+    proposed: str = ""
+    """The model that drafted it, and when the user kept it; empty if the user wrote it."""
     digest: str = ""
     """The hash of all that decides a run, start state included."""
 

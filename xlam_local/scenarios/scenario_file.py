@@ -17,7 +17,7 @@ from .scenario import Fact, FixtureFunction, Scenario, StartState
 FILE_KEYS = ("world", "system", "scenario")
 WORLD_KEYS = ("folder", "database", "setup", "ignore")
 SCENARIO_KEYS = (
-    *("name", "user", "facts", "calls", "says", "forbid", "expect", "system", "world"),
+    *("name", "user", "facts", "calls", "says", "forbid", "expect", "system", "world", "proposed"),
 )
 CHECK_KEYS = ("calls", "says", "forbid", "expect")
 """What decides whether a run is right; a scenario needs one of them."""
@@ -97,6 +97,7 @@ def _scenario(entry: Table, file: Table, path: Path, where: str) -> Scenario:
         forbid=toml_values.texts(entry, "forbid", where),
         expect=expect,
         system=toml_values.text(system, "system", where),
+        proposed=toml_values.text(entry, "proposed", where),
         digest=hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:32],
     )
 
