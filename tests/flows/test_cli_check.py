@@ -156,6 +156,10 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     assert 0 < sum(bool(row["passed"]) for row in killed) < len(killed)
 
 
+MODELS = ("-m", "xlam-2-1b", "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf")
+"""The words of the page that choose the model that is checked."""
+
+
 def commands() -> Iterator[list[str]]:
     """Yield the commands of the page, which build on each other."""
     for block in code_blocks(PAGE, "sh"):
@@ -170,7 +174,7 @@ def test_every_command_of_the_page_runs(
 ) -> None:
     model = ["-m", str(qwen_path), "--trust", *LIMITS]
     for written in commands():
-        words = [word for word in written if word not in ("-m", "xlam-2-1b")]
+        words = [word for word in written if word not in MODELS]
         words = [str(qwen_path) if word == "xlam-2-3b" else word for word in words]
         if words[-2:] == ["--as", "turns"]:
             make_right("runs.jsonl")
