@@ -28,7 +28,7 @@ from tests.fakes.resources import fetch
 from xlam_local import prompt
 from xlam_local.checkpoint import Checkpoint
 from xlam_local.evaluation import bfcl
-from xlam_local.evaluation.bfcl_checker import Checker, CheckerError
+from xlam_local.evaluation.bfcl_checker import Checker
 from xlam_local.evaluation.categories import (
     CATEGORIES,
     IRRELEVANCE,
@@ -43,6 +43,7 @@ from xlam_local.evaluation.categories import (
 )
 from xlam_local.evaluation.replies import EvalRequest, render
 from xlam_local.evaluation.run import STOPPED, Judges, RunModel, play_bfcl, run_cases
+from xlam_local.evaluation.worker_process import CheckerError
 from xlam_local.types import Sampling
 
 pytestmark = pytest.mark.slow

@@ -17,10 +17,11 @@ from xlam_local.evaluation.categories import CATEGORIES, LIVE, MEANS, NON_LIVE
 from xlam_local.evaluation.comparison import compare, comparison_json, grammar_pairs
 from xlam_local.evaluation.pictures import PICTURES
 from xlam_local.evaluation.published import ROWS, published_scores
+from xlam_local.evaluation.reports import report_json, result_tables
 from xlam_local.evaluation.results import EvalRun, read_run, read_runs, run_path
 from xlam_local.evaluation.scores import score
 from xlam_local.evaluation.statistics import Estimate, mcnemar, share, weighted_mean
-from xlam_local.evaluation.table import markdown, report_json, result_tables
+from xlam_local.evaluation.table import markdown
 
 FACTS = {
     "benchmark": "bfcl",

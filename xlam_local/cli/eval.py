@@ -10,6 +10,7 @@ COMMANDS = {
     "bfcl": Target(
         "eval_run:bfcl", "Measure models on the Berkeley Function-Calling Leaderboard's cases."
     ),
+    "tau2": Target("eval_tau2:tau2", "Measure models as agents, on the tasks of τ²."),
     "own": Target("eval_run:own", "Measure models on your own cases in CASES."),
     "report": Target("eval_report:report", "Print the tables of the results in PATHS."),
     "compare": Target(

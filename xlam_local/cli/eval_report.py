@@ -14,14 +14,9 @@ from ..errors import UsageError
 from ..evaluation.comparison import compare as compare_runs
 from ..evaluation.comparison import comparison_json
 from ..evaluation.pictures import PICTURES
+from ..evaluation.reports import report_json, result_tables
 from ..evaluation.results import EvalRun, read_run, read_runs
-from ..evaluation.table import (
-    ResultTable,
-    comparison_table,
-    markdown,
-    report_json,
-    result_tables,
-)
+from ..evaluation.table import ResultTable, comparison_table, markdown
 from ..terminal_text import escape_control
 from .streams import echo_json
 

@@ -16,11 +16,12 @@ from ..engine.subprocess_engine import SubprocessEngine
 from ..errors import UsageError
 from ..evaluation import bfcl as leaderboard
 from ..evaluation import own_cases
-from ..evaluation.bfcl import TEMPERATURE, ModelFile, RunSettings
+from ..evaluation.bfcl import MAX_TOKENS, TEMPERATURE, ModelFile, RunSettings
 from ..evaluation.categories import expand
+from ..evaluation.packages import BFCL
+from ..evaluation.reports import report_json
 from ..evaluation.results import read_runs, run_path
 from ..evaluation.run import EvalCase, Judges, RunModel, remove_changed, run_cases
-from ..evaluation.table import report_json
 from ..model_loading import find_remote
 from ..models.file_hash import file_sha256
 from ..models.store import split_parts
@@ -41,7 +42,7 @@ VARIANTS = {"on": (True,), "off": (False,), "both": (False, True)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalOptions:
-    """The options of both commands."""
+    """The options of all evaluations."""
 
     models: tuple[str, ...]
     grammar: str
@@ -63,59 +64,72 @@ class Benchmark:
     judges: Judges
 
 
-_OPTIONS = (
-    click.option(
-        "-m",
-        "--model",
-        "models",
-        multiple=True,
-        help="Model name as in `models list`, or a GGUF file. Can be given several times.",
-        shell_complete=complete_model,
-    ),
-    click.option(
-        "--grammar",
-        type=click.Choice(list(VARIANTS)),
-        default="both",
-        show_default=True,
-        help="Whether calls are constrained by the grammar.",
-    ),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed."),
-    click.option(
-        "--sequences",
-        type=click.IntRange(1, 64),
-        default=1,
-        show_default=True,
-        help="Cases that run at once; 1 repeats replies byte for byte.",
-    ),
-    click.option(
-        "--max-tokens",
-        type=click.IntRange(1),
-        default=4096,
-        show_default=True,
-        help="The longest reply; the leaderboard's limit is 4096.",
-    ),
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        default=DEFAULT_FOLDER,
-        show_default=True,
-        help="Folder for the results. Results that are there are not measured again.",
-    ),
-    click.option(
-        "--checker",
-        type=click.Path(path_type=Path),
-        metavar="FOLDER",
-        help="Folder with the package bfcl-eval, if pip cannot fetch it.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
-)
+def evaluation_options(
+    *, seed: int = 0, max_tokens: int = MAX_TOKENS, package: str = BFCL.name
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds the options of all evaluations, with a command's defaults."""
+    options = (
+        click.option(
+            "-m",
+            "--model",
+            "models",
+            multiple=True,
+            help="Model name as in `models list`, or a GGUF file. Can be given several times.",
+            shell_complete=complete_model,
+        ),
+        click.option(
+            "--grammar",
+            type=click.Choice(list(VARIANTS)),
+            default="both",
+            show_default=True,
+            help="Whether calls are constrained by the grammar.",
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0), default=seed, show_default=True, help="Seed."
+        ),
+        click.option(
+            "--sequences",
+            type=click.IntRange(1, 64),
+            default=1,
+            show_default=True,
+            help="Cases that run at once; 1 repeats replies byte for byte.",
+        ),
+        click.option(
+            "--max-tokens",
+            type=click.IntRange(1),
+            default=max_tokens,
+            show_default=True,
+            help="The longest reply.",
+        ),
+        *_output_options(package),
+    )
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def _evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def _output_options(package: str) -> tuple[Callable[..., Any], ...]:
+    return (
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            default=DEFAULT_FOLDER,
+            show_default=True,
+            help="Folder for the results. Results that are there are not measured again.",
+        ),
+        click.option(
+            "--checker",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help=f"Folder with the package {package}, if pip cannot fetch it.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+    )
 
 
 @click.command()
@@ -129,7 +143,7 @@ def _evaluation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--count", type=click.IntRange(1), help="Cases of each category; all by default.")
 @loading_options
-@_evaluation_options
+@evaluation_options()
 def bfcl(
     model: ModelOptions,
     names: tuple[str, ...],
@@ -163,7 +177,7 @@ def bfcl(
 )
 @click.option("--trust", is_flag=True, help="Trust the code in the --tools files.")
 @loading_options
-@_evaluation_options
+@evaluation_options()
 def own(model: ModelOptions, cases: Path, checker: Path | None, **values: Any) -> None:
     """Measure models on your own cases in CASES.
 
@@ -183,8 +197,13 @@ def _measure(model: ModelOptions, options: EvalOptions, benchmark: Benchmark) ->
     paths: list[Path] = []
     for name in options.models or (None,):
         paths += _measure_model(replace(model, name=name), settings, options, benchmark)
+    print_results(paths, options.as_json)
+
+
+def print_results(paths: Sequence[Path], as_json: bool) -> None:
+    """Print the tables of files of results, or JSON."""
     runs = read_runs(paths)
-    if options.as_json:
+    if as_json:
         echo_json(report_json(runs))
     else:
         print_tables(runs)
@@ -194,13 +213,13 @@ def _measure_model(
     model: ModelOptions, settings: config.Config, options: EvalOptions, benchmark: Benchmark
 ) -> list[Path]:
     """Run the cases that are missing with one model; return the files of results."""
-    _make_folder(options.out)
+    make_folder(options.out)
     paths: list[Path] = []
     with ExitStack() as stack:
         engine: SubprocessEngine | RemoteEngine | None = None
         if find_remote(model.name, settings, user_store()) is not None:
             engine = stack.enter_context(closing(model.load(settings, options.sequences)))
-        file = _model_file(model, settings, engine)
+        file = model_file(model, settings, engine)
         for grammar in VARIANTS[options.grammar]:
             facts = RunSettings(
                 grammar=grammar,
@@ -247,15 +266,15 @@ def _run(
         progress.clear()
 
 
-def _make_folder(folder: Path) -> None:
-
+def make_folder(folder: Path) -> None:
+    """Create the folder for results."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be created: {error.strerror}.") from error
 
 
-def _model_file(
+def model_file(
     model: ModelOptions, settings: config.Config, engine: SubprocessEngine | RemoteEngine | None
 ) -> ModelFile:
     """Return what identifies a model: its file and adapters, or the server that runs it."""

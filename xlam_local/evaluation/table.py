@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .categories import CATEGORIES, IRRELEVANCE, MEANS, RELEVANCE
-from .comparison import Comparison, comparison_json, grammar_pairs
+from .comparison import Comparison
 from .published import LABEL, SOURCE, VERSION, PublishedScores, published_scores
 from .results import EvalRun
 from .scores import OUTCOMES, RunScores, score, scores_json
@@ -48,11 +48,6 @@ class ResultTable:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
-
-
-def result_tables(runs: Sequence[EvalRun]) -> list[ResultTable]:
-    """Return the table of all runs, and one for each pair with and without the grammar."""
-    return [run_table(runs), *map(comparison_table, grammar_pairs(runs))]
 
 
 def run_table(runs: Sequence[EvalRun]) -> ResultTable:
@@ -118,8 +113,8 @@ def markdown(table: ResultTable) -> str:
     return f"### {table.title}\n\n" + "\n".join(lines) + f"\n{note}"
 
 
-def report_json(runs: Sequence[EvalRun]) -> dict[str, Any]:
-    """Return everything that tables show as JSON; what was not measured is null or missing."""
+def scores_json_report(runs: Sequence[EvalRun]) -> dict[str, Any]:
+    """Return everything that the tables of scores show as JSON."""
     return {
         "runs": [
             {
@@ -130,7 +125,6 @@ def report_json(runs: Sequence[EvalRun]) -> dict[str, Any]:
             }
             for run in runs
         ],
-        "grammar": [comparison_json(comparison) for comparison in grammar_pairs(runs)],
         "published": [
             {**asdict(one), "label": LABEL, "source": SOURCE, "version": VERSION}
             for one in _published(runs)

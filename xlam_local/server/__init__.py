@@ -8,7 +8,7 @@ from .client_configs import client_config
 from .engine_queue import EngineQueue
 from .security import AccessRules
 from .server_state import ServerState
-from .serving import open_socket, run_server, url_of
+from .serving import open_socket, run_server, serve_in_thread, url_of
 
 __all__ = [
     "AccessRules",
@@ -20,5 +20,6 @@ __all__ = [
     "client_config",
     "open_socket",
     "run_server",
+    "serve_in_thread",
     "url_of",
 ]

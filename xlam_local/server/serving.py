@@ -6,6 +6,7 @@ import asyncio
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,7 @@ SPARE_CONNECTIONS = 32
 """When fewer connections than these are free, the oldest one without a request is closed."""
 OPEN_FILES = 4096
 """The open files that the process asks the system for; a connection is one."""
+START_TIMEOUT_S = 30.0
 CUT_S = 2
 """The time for the last chunks of replies that are cut when the grace time is over."""
 
@@ -131,6 +133,15 @@ class LocalServer(uvicorn.Server):
         self.should_exit = True
 
 
+class ThreadServer(LocalServer):
+    """A server in a thread, which gets no signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing: only the main thread of a process can set the handlers of signals."""
+        yield
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """Return a socket that is bound to an address; port 0 takes a free one.
 
@@ -201,4 +212,23 @@ def run_server(
     try:
         asyncio.run(LocalServer(settings, state, grace_s, ready).serve([bound]))
     finally:
+        state.queue.close()
+
+
+@contextmanager
+def serve_in_thread(state: ServerState, rules: AccessRules, bound: socket.socket) -> Iterator[str]:
+    """Serve requests on a bound socket in a thread until the end of the block; yield the URL.
+
+    Replies that are running at the end are cut.
+    """
+    ready = threading.Event()
+    server = ThreadServer(server_settings(build_app(state, rules), 0), state, 0, ready.set)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])), daemon=True)
+    thread.start()
+    ready.wait(START_TIMEOUT_S)
+    try:
+        yield url_of(bound)
+    finally:
+        server.should_exit = True
+        thread.join()
         state.queue.close()
