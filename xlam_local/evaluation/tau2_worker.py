@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 Json = Any
-TASK_FAILURES = ("context_length_exceeded", "invalid_reply")
+MODEL_FAILURES = ("context_length_exceeded", "invalid_reply")
 """The codes of server errors that are the model's failure; others end the evaluation."""
 LOG_LEVEL = "ERROR"
 
@@ -63,15 +63,16 @@ class Tau2:
         try:
             with _server_errors(self._openai_error):
                 played = self._run.run_task(task=self._tasks[task_id], **arguments)
-            error = ""
+            failure: Json = None
         except ServerFailed:
             raise
-        except Exception as failure:
-            played, error = self._failed(task_id, trial, arguments["seed"]), str(failure)
+        except Exception as error:
+            played = self._failed(task_id, trial, arguments["seed"])
+            failure = {"code": getattr(error, "code", None) or "", "message": str(error)}
         played.trial = trial
         record = played.model_dump(mode="json", exclude={"messages": {"__all__": {"raw_data"}}})
         passed = self._metrics.is_successful(played.reward_info.reward)
-        return {"simulation": record, "valid": bool(passed), "failure": error}
+        return {"simulation": record, "valid": bool(passed), "failure": failure}
 
     def _failed(self, task_id: str, trial: int, seed: int) -> Any:
         now = self._run.get_now()
@@ -95,7 +96,7 @@ def _server_errors(kind: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kind as error:
-        if any(code in str(error) for code in TASK_FAILURES):
+        if getattr(error, "code", None) in MODEL_FAILURES:
             raise
         raise ServerFailed(str(error)) from error
 
