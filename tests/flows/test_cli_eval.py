@@ -148,6 +148,9 @@ def commands() -> Iterator[list[str]]:
 def quick(words: list[str], model: Path) -> list[str]:
     """Return a command of the page with the test's model and few, short replies."""
     words = [re.sub(r"^xlam-2-\w+(?::\w+)?$", str(model), word) for word in words]
+    if words[1] == "tau2":
+        few = ("--count", "1", "--trials", "1", "--max-tokens", "8", "--max-steps", "4")
+        return [*words, *few, "--grammar", "on", "--checker", str(fetch("tau2"))]
     if words[1] in ("bfcl", "own"):
         small = ("--max-tokens", "8", "--context", "16384", "--checker", str(fetch("bfcl")))
         words += ["--count", "1"] if words[1] == "bfcl" else []

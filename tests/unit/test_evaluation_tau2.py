@@ -147,7 +147,7 @@ def test_a_reply_without_a_call_fails_its_trial(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_broken_calls_fail_their_trial(tmp_path: Path) -> None:
-    broken = '[{"name": "create_task", "argum]'
+    broken = '[{"name": "create_task", "arguments": {"user_id": 3}}]'
     run = play(tmp_path / "mock.jsonl", Scripted([broken], [broken]), trials=1, count=1)
     assert [row["error_type"] for row in run.rows] == ["invalid_calls"]
 
@@ -197,5 +197,5 @@ def test_without_the_grammar_the_engine_gets_none() -> None:
     free = FreeEngine(engine)
     assert (free.name, free.context_size, free.sequences) == ("scripted", 1 << 20, 1)
     assert free.prompt_format is engine.prompt_format
-    assert free.count([[]]) == [0]
+    assert free.count([()]) == [0]
     assert "Hi." in list(free.generate((), None, Sampling()))

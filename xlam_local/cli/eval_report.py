@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,11 @@ FORMATS = ("terminal", "markdown", "json")
 )
 @click.option(
     "--kind",
-    type=click.Choice(["heat-map", "speed", "abstention"]),
+    type=click.Choice(list(PICTURES)),
     default="heat-map",
     show_default=True,
-    help="What the picture shows: accuracy by category and run, accuracy against speed, or the "
-    "outcomes where no tool fits.",
+    help="What the picture shows: accuracy by category and run, accuracy against speed, the "
+    "outcomes where no tool fits, or pass^k of τ².",
 )
 def report(
     paths: tuple[Path, ...], output: str, as_json: bool, picture: Path | None, kind: str
@@ -139,11 +140,24 @@ def _case_texts(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             shown = prompt
             yield f"Prompt:\n{prompt}\n"
         yield f"{name}: {'right' if row['valid'] else 'wrong'}"
+        if "simulation" in row:
+            yield from map(_message_text, row["simulation"]["messages"])
+            yield f"Reason: {_reason(row)}\n"
+            continue
         for number, reply in enumerate(row.get("replies", [row.get("reply", "")]), 1):
             yield f"Reply {number}:\n{reply}" if "replies" in row else f"Reply:\n{reply}"
         if "judged" in row:
             yield f"Judged:\n{row['judged']}"
         yield f"Reason: {_reason(row)}\n"
+
+
+def _message_text(message: Mapping[str, Any]) -> str:
+    """Return a message of a trial: its text and its calls."""
+    calls = [
+        f"{call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}"
+        for call in message.get("tool_calls") or ()
+    ]
+    return "\n".join([f"{message['role']}:", *filter(None, [message.get("content")]), *calls])
 
 
 def _reason(row: Mapping[str, Any]) -> str:

@@ -10,8 +10,11 @@ from ..errors import UsageError
 from .categories import IRRELEVANCE
 from .results import EvalRun
 from .scores import score
-from .statistics import PairedTest, mcnemar
+from .statistics import PairedTest, mcnemar, random_signs
+from .tau2 import BENCHMARK
 
+SAME = ("benchmark", "checker", "domain", "split", "mode", "user")
+"""The keys of the fingerprints that two runs have in common."""
 ALL = "all"
 """The name of the comparison of all cases."""
 Row = Mapping[str, Any]
@@ -38,6 +41,11 @@ class Comparison:
     """By category, for all cases, and for irrelevance also strictly."""
     changed: Sequence[ChangedCase]
 
+    @property
+    def by_task(self) -> bool:
+        """Whether the cases are trials of tasks, as those of τ²."""
+        return bool(self.before.fingerprint["benchmark"] == BENCHMARK)
+
 
 def compare(before: EvalRun, after: EvalRun) -> Comparison:
     """Compare two runs.
@@ -45,7 +53,7 @@ def compare(before: EvalRun, after: EvalRun) -> Comparison:
     Raises:
         UsageError: they have no cases in common, or were judged by different checkers.
     """
-    for key in ("benchmark", "checker"):
+    for key in SAME:
         if before.fingerprint.get(key) != after.fingerprint.get(key):
             raise UsageError(
                 f"{before.path} and {after.path} cannot be compared: {key} is "
@@ -55,26 +63,44 @@ def compare(before: EvalRun, after: EvalRun) -> Comparison:
     shared = [case_id for case_id in first if case_id in second]
     if not shared:
         raise UsageError(f"{before.path} and {after.path} have no cases in common.")
-    by_category: dict[str, list[str]] = {}
-    for case_id in shared:
-        by_category.setdefault(first[case_id]["category"], []).append(case_id)
-    ordered = list(score([first[case_id] for case_id in shared]).categories)
-    groups = {**{name: by_category[name] for name in ordered}, ALL: shared}
-    tests = {
-        name: mcnemar([first[i]["valid"] for i in ids], [second[i]["valid"] for i in ids])
-        for name, ids in groups.items()
-    }
-    for name in [name for name in ordered if name in IRRELEVANCE]:
-        strict = [
-            [rows[i].get("outcome") == "words" for i in groups[name]] for rows in (first, second)
-        ]
-        tests[f"{name}, strict"] = mcnemar(*strict)
+    test = _test_tasks if before.fingerprint["benchmark"] == BENCHMARK else _test_cases
+    tests = test([first[case_id] for case_id in shared], [second[case_id] for case_id in shared])
     changed = [
         ChangedCase(i, "gained" if second[i]["valid"] else "lost", first[i], second[i])
         for i in shared
         if first[i]["valid"] != second[i]["valid"]
     ]
     return Comparison(before, after, tests, changed)
+
+
+def _test_cases(first: Sequence[Row], second: Sequence[Row]) -> dict[str, PairedTest]:
+    """Compare two runs by category, on all cases, and for irrelevance also strictly."""
+    groups: dict[str, list[int]] = {name: [] for name in score(first).categories}
+    for number, row in enumerate(first):
+        groups[row["category"]].append(number)
+    groups[ALL] = list(range(len(first)))
+    tests = {
+        name: mcnemar([first[i]["valid"] for i in rows], [second[i]["valid"] for i in rows])
+        for name, rows in groups.items()
+    }
+    for name in [name for name in groups if name in IRRELEVANCE]:
+        strict = [
+            [rows[i].get("outcome") == "words" for i in groups[name]] for rows in (first, second)
+        ]
+        tests[f"{name}, strict"] = mcnemar(*strict)
+    return tests
+
+
+def _test_tasks(first: Sequence[Row], second: Sequence[Row]) -> dict[str, PairedTest]:
+    """Compare two runs of τ² on all trials; the trials of a task are not independent."""
+    changes = [
+        int(new["valid"]) - int(old["valid"]) for old, new in zip(first, second, strict=True)
+    ]
+    by_task: dict[str, list[int]] = {}
+    for row, change in zip(first, changes, strict=True):
+        by_task.setdefault(row["task"], []).append(change)
+    p_value = random_signs([sum(task) / len(task) for task in by_task.values()])
+    return {ALL: PairedTest(len(changes), changes.count(1), changes.count(-1), p_value)}
 
 
 def grammar_pairs(runs: Sequence[EvalRun]) -> Iterator[Comparison]:

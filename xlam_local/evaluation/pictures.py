@@ -7,8 +7,11 @@ from html import escape
 
 from ..errors import UsageError
 from .categories import CATEGORIES, IRRELEVANCE
+from .pass_k import PassK, pass_k_curve
 from .results import EvalRun
 from .scores import OUTCOMES, RunScores, score
+from .tau2 import BENCHMARK
+from .tau2_scores import outcomes
 
 STYLE = (
     "<style>text{fill:#57606a}.cell{fill:#fff}.axis{stroke:#9aa4af}"
@@ -17,6 +20,8 @@ STYLE = (
 )
 LEFT, ROW_HEIGHT, CELL_WIDTH, CHARACTER = 190, 28, 110, 7
 PLOT_WIDTH, PLOT_HEIGHT = 460, 300
+PLOT_LEFT, PLOT_TOP = 60, 40
+COLORS = ("#0969da", "#cf222e", "#2da44e", "#bf8700", "#8250df", "#1b7c83")
 
 
 def heat_map(runs: Sequence[EvalRun]) -> str:
@@ -113,10 +118,68 @@ def abstention(runs: Sequence[EvalRun]) -> str:
     return svg("Replies where no tool fits", max(width, longest), height, parts)
 
 
+def pass_k(runs: Sequence[EvalRun]) -> str:
+    """Return pass^k of each run of τ² with its band: one color a model, dashed without the grammar.
+
+    Raises:
+        UsageError: no run is one of τ².
+    """
+    played = [run for run in runs if run.fingerprint["benchmark"] == BENCHMARK]
+    curves = [(run, pass_k_curve(outcomes(run))) for run in played]
+    longest = max((len(curve) for _, curve in curves), default=0)
+    if not longest:
+        raise UsageError("No result is one of τ², so there is nothing to draw.")
+    parts, y0 = _pass_k_axes(longest), PLOT_TOP + PLOT_HEIGHT
+    models = list(dict.fromkeys(str(run.fingerprint.get("sha256")) for run in played))
+    for number, (run, curve) in enumerate(curves, 1):
+        color = COLORS[models.index(str(run.fingerprint.get("sha256"))) % len(COLORS)]
+        dashes = "" if run.fingerprint.get("grammar") == "on" else ' stroke-dasharray="6 4"'
+        parts += _pass_k_line(curve, longest, color, dashes)
+        y = y0 + 44 + number * ROW_HEIGHT
+        parts.append(f'<path d="M10 {y - 4}h30" stroke="{color}" stroke-width="2"{dashes}/>')
+        facts = run.fingerprint
+        setting = f"{facts.get('domain')}, {facts.get('mode')}, {len(outcomes(run))} tasks"
+        parts.append(_text(48, y, f"{_label(run)}, {setting}"))
+    width = max(len(_label(run)) for run in played) * CHARACTER + 260
+    height = y0 + 70 + len(played) * ROW_HEIGHT
+    return _svg("τ²: pass^k, with 95 % bands over tasks", max(600, width), height, parts)
+
+
+def _pass_k_axes(longest: int) -> list[str]:
+    x0, y0 = PLOT_LEFT, PLOT_TOP + PLOT_HEIGHT
+    parts = [f'<path d="M{x0} {PLOT_TOP}V{y0}H{x0 + PLOT_WIDTH}" class="axis" fill="none"/>']
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(_text(x0 - 6, y0 - share * PLOT_HEIGHT + 4, f"{share:.0%}", "end"))
+    for k in range(1, longest + 1):
+        parts.append(_text(_pass_k_x(k, longest), y0 + 16, str(k), "middle"))
+    parts.append(_text(x0 + PLOT_WIDTH, y0 + 34, "k, the trials that all pass", "end"))
+    return parts
+
+
+def _pass_k_x(k: int, longest: int) -> float:
+    return PLOT_LEFT + (k - 0.5) / longest * PLOT_WIDTH
+
+
+def _pass_k_line(curve: Sequence[PassK], longest: int, color: str, dashes: str) -> list[str]:
+    def place(k: int, share: float) -> str:
+        return f"{_pass_k_x(k, longest):.1f},{PLOT_TOP + (1 - share) * PLOT_HEIGHT:.1f}"
+
+    band = [place(point.k, point.high) for point in curve]
+    band += [place(point.k, point.low) for point in reversed(curve)]
+    line = " ".join(place(point.k, point.value) for point in curve)
+    dots = [place(point.k, point.value).split(",") for point in curve]
+    return [
+        f'<polygon points="{" ".join(band)}" fill="{color}" fill-opacity="0.12"/>',
+        f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>',
+        *(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>' for x, y in dots),
+    ]
+
+
 PICTURES: Mapping[str, Callable[[Sequence[EvalRun]], str]] = {
     "heat-map": heat_map,
     "speed": speed,
     "abstention": abstention,
+    "pass-k": pass_k,
 }
 
 

@@ -1,16 +1,22 @@
-"""Intervals and tests for accuracies: Wilson, MOVER and McNemar."""
+"""Intervals and tests for accuracies: Wilson, MOVER, McNemar and random signs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 Z_95 = 1.959963984540054
 """The quantile of the normal distribution for 95 %."""
 SIGNIFICANT_P = 0.05
 MAX_EXACT_PAIRS = 1000
 """Up to this many differing pairs the exact test is computed; beyond, the normal approximation."""
+MAX_EXACT_SIGNS = 12
+"""Up to this many differences all signs are tried; beyond, RANDOM_SIGNS random choices of them."""
+RANDOM_SIGNS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +85,21 @@ def _two_sided(fewer: int, differing: int) -> float:
         return math.erfc(max(z, 0.0) / math.sqrt(2))
     tail = sum(math.comb(differing, k) for k in range(fewer + 1))
     return min(1.0, float(2 * tail / 2**differing))
+
+
+def random_signs(differences: Sequence[float]) -> float:
+    """Return the two-sided p-value of a mean of differences, under random signs of them.
+
+    Each difference is that of one group, such as the trials of a task, which are not independent.
+    """
+    values = [value for value in differences if value]
+    observed = abs(math.fsum(values)) - 1e-9
+    if len(values) <= MAX_EXACT_SIGNS:
+        signs: Iterable[Sequence[int]] = product((-1, 1), repeat=len(values))
+        count = 2 ** len(values)
+    else:
+        chance = random.Random(0)
+        signs = (chance.choices((-1, 1), k=len(values)) for _ in range(RANDOM_SIGNS))
+        count = RANDOM_SIGNS
+    extreme = sum(abs(math.fsum(map(operator.mul, values, chosen))) >= observed for chosen in signs)
+    return float(extreme / count)

@@ -97,7 +97,8 @@ def comparison_table(comparison: Comparison) -> ResultTable:
         ]
         for name, test in comparison.tests.items()
     ]
-    columns = ["category", "cases", "gained", "lost", "p (McNemar)", "verdict"]
+    name = "random signs by task" if comparison.by_task else "McNemar"
+    columns = ["category", "cases", "gained", "lost", f"p ({name})", "verdict"]
     note = f"{_described(before)}. {_described(after)}."
     return ResultTable(f"{after.name} compared with {before.name}", columns, rows, note)
 
