@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from xlam_local.evaluation.packages import Requirements, find_requirements
 from xlam_local.evaluation.pass_k import pass_k, pass_k_curve
 from xlam_local.evaluation.results import EvalRun, read_run
 from xlam_local.evaluation.run import RunModel, run_cases
-from xlam_local.evaluation.tau2 import Tau2Options
+from xlam_local.evaluation.tau2 import Tau2Options, Trial
 from xlam_local.evaluation.tau2_process import Endpoint, Tau2Process, Tau2Settings
 from xlam_local.evaluation.tau2_scores import outcomes
 from xlam_local.evaluation.worker_process import CheckerError
@@ -42,10 +43,21 @@ def settings(agent: Endpoint) -> Tau2Settings:
     return Tau2Settings(domain="mock", agent=agent, user=None, max_steps=20)
 
 
-def play(path: Path, engine: Scripted, trials: int, count: int | None = None) -> EvalRun:
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    """Four trials of each task of the mock domain."""
+    return tau2.load_trials((fetch("tau2"),), MOCK, 4, None)
+
+
+def first(trials: Sequence[Trial], count: int, tasks: int) -> list[Trial]:
+    """Return some trials of some tasks."""
+    names = list(dict.fromkeys(trial.task for trial in trials))[:tasks]
+    return [trial for trial in trials if trial.task in names and trial.number <= count]
+
+
+def play(path: Path, engine: Scripted, chosen: Sequence[Trial]) -> EvalRun:
     """Play trials of the mock domain, and return what the file has then."""
     folders = tau2.checker_folders(path.parent / "cache", fetch("tau2"))
-    chosen = tau2.load_trials(folders, MOCK, trials, count)
     with serving(engine) as agent, Checkpoint.open(path, IDENTITY) as checkpoint:
         judges = tau2.judges(folders, MOCK, settings(agent), chosen)
         model = RunModel(engine, True, Sampling())
@@ -106,9 +118,11 @@ def test_another_version_of_the_original_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_oracle_passes_every_trial_of_the_mock_domain(tmp_path: Path) -> None:
+def test_the_oracle_passes_every_trial_of_the_mock_domain(
+    tmp_path: Path, trials: list[Trial]
+) -> None:
     engine = Oracle()
-    run = play(tmp_path / "mock.jsonl", engine, trials=2)
+    run = play(tmp_path / "mock.jsonl", engine, first(trials, 2, 6))
     assert [(point.k, point.value) for point in pass_k_curve(outcomes(run))] == [(1, 1), (2, 1)]
     assert len(run.rows) == 12
     assert {row["simulation"]["reward_info"]["reward"] for row in run.rows} == {1.0}
@@ -117,52 +131,57 @@ def test_the_oracle_passes_every_trial_of_the_mock_domain(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_pass_k_equals_the_originals_on_the_same_results(tmp_path: Path) -> None:
+def test_pass_k_equals_the_originals_on_the_same_results(
+    tmp_path: Path, trials: list[Trial]
+) -> None:
     path = tmp_path / "mock.jsonl"
-    run = play(path, Oracle(lazy=SEEDS[1:3]), trials=4, count=3)
+    run = play(path, Oracle(lazy=SEEDS[1:3]), first(trials, 4, 3))
     original = original_metrics(path)
     found = [point.value for point in pass_k_curve(outcomes(run))]
     assert found == pytest.approx(original["pass_k"])
     assert found == pytest.approx([1 / 2, 1 / 6, 0, 0])
-    for trials, passed, k, value in original["counts"]:
-        assert pass_k(trials, passed, k) == value
+    for tried, passed, k, value in original["counts"]:
+        assert pass_k(tried, passed, k) == value
 
 
 @pytest.mark.slow
-def test_more_trials_extend_the_results(tmp_path: Path) -> None:
+def test_more_trials_extend_the_results(tmp_path: Path, trials: list[Trial]) -> None:
     path = tmp_path / "mock.jsonl"
-    first = play(path, Oracle(), trials=1, count=2)
-    more = play(path, Oracle(lazy=SEEDS), trials=2, count=2)
-    assert more.rows[:2] == first.rows
+    before = play(path, Oracle(), first(trials, 1, 2))
+    more = play(path, Oracle(lazy=SEEDS), first(trials, 2, 2))
+    assert more.rows[:2] == before.rows
     assert [row["valid"] for row in more.rows] == [True, True, False, False]
     assert {row["error_type"] for row in more.rows[2:]} == {"wrong_result"}
     assert all("The final state is not the expected one." in row["error"] for row in more.rows[2:])
 
 
 @pytest.mark.slow
-def test_a_reply_without_a_call_fails_its_trial(tmp_path: Path) -> None:
-    run = play(tmp_path / "mock.jsonl", Scripted(["Hello."]), trials=1, count=1)
+def test_a_reply_without_a_call_fails_its_trial(tmp_path: Path, trials: list[Trial]) -> None:
+    run = play(tmp_path / "mock.jsonl", Scripted(["Hello."]), first(trials, 1, 1))
     assert [row["error_type"] for row in run.rows] == ["no_tool_call"]
 
 
 @pytest.mark.slow
-def test_broken_calls_fail_their_trial(tmp_path: Path) -> None:
+def test_broken_calls_fail_their_trial(tmp_path: Path, trials: list[Trial]) -> None:
     broken = '[{"name": "create_task", "arguments": {"user_id": 3}}]'
-    run = play(tmp_path / "mock.jsonl", Scripted([broken], [broken]), trials=1, count=1)
+    run = play(tmp_path / "mock.jsonl", Scripted([broken], [broken]), first(trials, 1, 1))
     assert [row["error_type"] for row in run.rows] == ["invalid_calls"]
 
 
 @pytest.mark.slow
-def test_a_conversation_that_does_not_fit_fails_its_trial(tmp_path: Path) -> None:
-    run = play(tmp_path / "mock.jsonl", Scripted(context_size=100), trials=1, count=1)
+def test_a_conversation_that_does_not_fit_fails_its_trial(
+    tmp_path: Path, trials: list[Trial]
+) -> None:
+    run = play(tmp_path / "mock.jsonl", Scripted(context_size=100), first(trials, 1, 1))
     assert [row["error_type"] for row in run.rows] == ["prompt_too_long"]
 
 
 @pytest.mark.slow
-def test_a_server_that_fails_ends_the_run_and_no_trial_counts(tmp_path: Path) -> None:
+def test_a_server_that_fails_ends_the_run_and_no_trial_counts(
+    tmp_path: Path, trials: list[Trial]
+) -> None:
     path = tmp_path / "mock.jsonl"
-    folders = (fetch("tau2"),)
-    chosen = tau2.load_trials(folders, MOCK, 1, 1)
+    folders, chosen = (fetch("tau2"),), first(trials, 1, 1)
     nobody = settings(Endpoint("http://127.0.0.1:9/v1", "x", "nobody"))
     with Checkpoint.open(path, IDENTITY) as checkpoint:
         judges = tau2.judges(folders, MOCK, nobody, chosen)
