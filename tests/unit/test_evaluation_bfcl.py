@@ -41,9 +41,9 @@ from xlam_local.evaluation.categories import (
     expand,
     select,
 )
+from xlam_local.evaluation.checker_process import CheckerError
 from xlam_local.evaluation.replies import EvalRequest, render
 from xlam_local.evaluation.run import STOPPED, Judges, RunModel, play_bfcl, run_cases
-from xlam_local.evaluation.worker_process import CheckerError
 from xlam_local.types import Sampling
 
 pytestmark = pytest.mark.slow

@@ -18,10 +18,11 @@ import pytest
 from tests.fakes import tau2_metrics
 from tests.fakes.fake_engine import Scripted
 from tests.fakes.resources import fetch
-from tests.fakes.tau2_oracle import Oracle, serving
+from tests.fakes.tau2_oracle import STOP, Oracle, serving
 from xlam_local.checkpoint import Checkpoint
 from xlam_local.errors import Cancelled, IntegrityError
 from xlam_local.evaluation import tau2
+from xlam_local.evaluation.checker_process import CheckerError
 from xlam_local.evaluation.free_engine import FreeEngine
 from xlam_local.evaluation.packages import Requirements, find_requirements
 from xlam_local.evaluation.pass_k import pass_k, pass_k_curve
@@ -30,7 +31,6 @@ from xlam_local.evaluation.run import RunModel, run_cases
 from xlam_local.evaluation.tau2 import Tau2Options, Trial
 from xlam_local.evaluation.tau2_process import Endpoint, Tau2Process, Tau2Settings
 from xlam_local.evaluation.tau2_scores import outcomes
-from xlam_local.evaluation.worker_process import CheckerError
 from xlam_local.types import Sampling
 
 MOCK = Tau2Options(domain="mock", solo=True)
@@ -39,8 +39,8 @@ SEEDS = (626729, 373753, 361454, 1567)
 """The seeds of the first four trials with the original's default seed."""
 
 
-def settings(agent: Endpoint) -> Tau2Settings:
-    return Tau2Settings(domain="mock", agent=agent, user=None, max_steps=20)
+def settings(agent: Endpoint, domain: str = "mock", user: Endpoint | None = None) -> Tau2Settings:
+    return Tau2Settings(domain=domain, agent=agent, user=user, max_steps=20)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,39 @@ def test_pass_k_equals_the_originals_on_the_same_results(
     assert found == pytest.approx([1 / 2, 1 / 6, 0, 0])
     for tried, passed, k, value in original["counts"]:
         assert pass_k(tried, passed, k) == value
+
+
+def play_once(options: Tau2Options, settings: Tau2Settings) -> dict[str, Any]:
+    """Play one trial of one task, and return its row."""
+    folders = (fetch("tau2"),)
+    with Tau2Process(folders, options.domain, options.split, options.solo) as process:
+        trial = Trial(process.tasks()[0], 1, SEEDS[0])
+        arguments = {**settings.arguments(), "seed": trial.seed}
+        return dict(tau2.row(trial, process.play(trial.task, 0, arguments, threading.Event())))
+
+
+@pytest.mark.slow
+def test_telecom_is_played_without_a_user() -> None:
+    engine = Scripted([json.dumps([STOP])])
+    with serving(engine) as agent:
+        row = play_once(Tau2Options(domain="telecom", solo=True), settings(agent, "telecom"))
+    assert row["end"] == "agent_stop"
+    assert row["error_type"] == "wrong_result"
+    assert "<ticket>" in engine.prompts[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", ["airline", "retail", "telecom"])
+def test_a_domain_is_played_with_a_user(domain: str) -> None:
+    engine, person = Scripted(["Who are you?"]), Scripted(["Hi."], ["I give up. ###STOP###"])
+    with serving(engine) as agent, serving(person) as user:
+        row = play_once(Tau2Options(domain=domain, solo=False), settings(agent, domain, user))
+    assert row["end"] == "user_stop"
+    assert row["reply_tokens"] == 3
+    assert "<scenario>" in person.prompts[0]
+    assert [message["role"] for message in row["simulation"]["messages"]] == [
+        *("assistant", "user", "assistant", "user")
+    ]
 
 
 @pytest.mark.slow

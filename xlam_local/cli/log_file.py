@@ -53,5 +53,7 @@ def _use(handler: logging.Handler) -> None:
     log = logging.getLogger("xlam_local")
     log.propagate = False
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for earlier in log.handlers:
+        earlier.close()
     log.handlers = [handler]
     log.setLevel(logging.INFO)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .worker_process import WorkerProcess
+from .checker_process import CheckerProcess
 
 Json = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ class Query:
     """The prompt that the original handler of xLAM's Qwen models writes."""
 
 
-class Checker(WorkerProcess):
+class Checker(CheckerProcess):
     """A process with the original code. One thread at a time may use it."""
 
     def __init__(self, folders: Sequence[Path], timeout_s: float = TIMEOUT_S) -> None:

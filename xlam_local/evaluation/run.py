@@ -15,9 +15,9 @@ from ..checkpoint import Checkpoint
 from ..types import Sampling
 from .bfcl_checker import Checker
 from .categories import MULTI_TURN
+from .checker_process import CheckerStopped
 from .energy import EnergyMeter
 from .replies import EvalRequest, EvaluatedReply, PromptTooLong, write_reply
-from .worker_process import CheckerStopped
 
 Json = Mapping[str, Any]
 Write = Callable[[EvalRequest], EvaluatedReply]

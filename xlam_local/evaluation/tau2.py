@@ -140,7 +140,7 @@ def row(trial: Trial, played: Json) -> Json:
         "end": record["termination_reason"],
         "prompt_tokens": sum(usage["prompt_tokens"] for usage in usages),
         "reply_tokens": sum(usage["completion_tokens"] for usage in usages),
-        "seconds": round(record["duration"], 3),
+        "seconds": played["seconds"],
         "simulation": record,
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from .worker_process import CheckerError, WorkerProcess
+from .checker_process import CheckerError, CheckerProcess
 
 Json = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ MAX_ERRORS = 10
 """The original's limit on errors of tools in a trial."""
 
 
-class Tau2Process(WorkerProcess):
+class Tau2Process(CheckerProcess):
     """A process with the original code. One thread at a time may use it."""
 
     def __init__(self, folders: Sequence[Path], domain: str, split: str, solo: bool) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,6 +61,7 @@ class Tau2:
         A failure of the model ends the trial with the reward 0, as in the original's `run_tasks`
         with `skip_failed_samples`.
         """
+        started = time.monotonic()
         try:
             with _server_errors(self._openai_error):
                 played = self._run.run_task(task=self._tasks[task_id], **arguments)
@@ -69,10 +71,12 @@ class Tau2:
         except Exception as error:
             played = self._failed(task_id, trial, arguments["seed"])
             failure = {"code": getattr(error, "code", None) or "", "message": str(error)}
+        seconds = round(time.monotonic() - started, 3)
         played.trial = trial
         record = played.model_dump(mode="json", exclude={"messages": {"__all__": {"raw_data"}}})
         passed = self._metrics.is_successful(played.reward_info.reward)
-        return {"simulation": record, "valid": bool(passed), "failure": failure}
+        answer = {"simulation": record, "valid": bool(passed), "failure": failure}
+        return {**answer, "seconds": seconds}
 
     def _failed(self, task_id: str, trial: int, seed: int) -> Any:
         now = self._run.get_now()

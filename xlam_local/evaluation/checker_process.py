@@ -31,7 +31,7 @@ class CheckerStopped(CheckerError):
     """The process ended, hung or wrote nonsense in one case; the next case gets a new process."""
 
 
-class WorkerProcess:
+class CheckerProcess:
     """A Python program that answers JSON lines. One thread at a time may use it.
 
     It imports packages from `folders` only, and starts at the first request.
