@@ -65,6 +65,8 @@ def _restored_log() -> Iterator[None]:
     try:
         yield
     finally:
+        for handler in log.handlers:
+            handler.close()
         log.handlers, log.level, log.propagate = before
 
 
