@@ -20,7 +20,13 @@ from xlam_local.evaluation.published import ROWS, published_scores
 from xlam_local.evaluation.reports import report_json, result_tables
 from xlam_local.evaluation.results import EvalRun, read_run, read_runs, run_path
 from xlam_local.evaluation.scores import score
-from xlam_local.evaluation.statistics import Estimate, mcnemar, share, weighted_mean
+from xlam_local.evaluation.statistics import (
+    Estimate,
+    mcnemar,
+    random_signs,
+    share,
+    weighted_mean,
+)
 from xlam_local.evaluation.table import markdown
 
 FACTS = {
@@ -221,9 +227,65 @@ RUNS = [
 ]
 
 
+def trials(*passed: str) -> list[Row]:
+    """Rows of τ²: a task for each text, a trial for each sign in it, "+" if it was passed."""
+    return [
+        row(f"task{task}#{number}", sign == "+", task=str(task), category="mock", error_type="x")
+        for task, signs in enumerate(passed)
+        for number, sign in enumerate(signs, 1)
+    ]
+
+
+TAU2: dict[str, Any] = {
+    "benchmark": "tau2",
+    "domain": "mock",
+    "mode": "solo",
+    "user": "none",
+    "temperature": 0.7,
+}
+PLAYED = [
+    a_run(trials("++", "+-", "--"), "tau2-a-free", **TAU2),
+    a_run(trials("++", "++", "+-"), "tau2-a-grammar", **TAU2, grammar="on"),
+]
+
+
+def test_trials_are_compared_by_task() -> None:
+    table, pair = result_tables(PLAYED)
+    cells = {label: cells for label, *cells in table.rows}
+    assert cells["pass^1"][0].startswith("50.0 (")
+    assert cells["pass^2"][1].startswith("66.7 (")
+    assert cells["trials: passed"] == ["3", "5"]
+    assert "not the board's numbers" in table.note
+    assert pair.columns[4] == "p (random signs by task)"
+    assert pair.rows == [["all", "6", "2", "0", "0.5", "not told apart"]]
+    report = report_json([*PLAYED, *RUNS])
+    assert [entry["trials"] for entry in report["tau2"]] == [6, 6]
+    assert len(report["runs"]) == len(RUNS)
+
+
+def test_runs_of_other_domains_are_not_compared() -> None:
+    other = a_run(trials("+"), **{**TAU2, "domain": "telecom"})
+    with pytest.raises(UsageError, match="domain is 'mock' and 'telecom'"):
+        compare(PLAYED[0], other)
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [([], 1), ([0, 0], 1), ([0.5, 0.25, 1], 0.25), ([1, -1], 1), ([1] * 10, 2**-9)],
+)
+def test_random_signs_are_tried_exactly(differences: list[float], expected: float) -> None:
+    assert random_signs(differences) == expected
+
+
+def test_many_signs_are_sampled() -> None:
+    differences = [0.5] * 12 + [-0.5] * 8
+    more = sum(math.comb(20, k) for k in range(21) if abs(2 * k - 20) >= 4) / 2**20
+    assert random_signs(differences) == pytest.approx(more, abs=0.02)
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_pictures_are_valid_and_say_what_they_show(kind: str) -> None:
-    picture = PICTURES[kind](RUNS)
+    picture = PICTURES[kind]([*RUNS, *PLAYED])
     texts = [element.text or "" for element in ET.fromstring(picture).iter()]
     assert any("Q4_K_M" in text and "61eeb070aaae" in text for text in texts)
     assert any("bfcl-eval 2026.3.23" in text for text in texts)
@@ -233,7 +295,7 @@ def test_the_heat_map_says_what_was_not_measured() -> None:
     assert PICTURES["heat-map"](RUNS).count("not measured") == 4
 
 
-@pytest.mark.parametrize("kind", ["speed", "abstention"])
+@pytest.mark.parametrize("kind", ["speed", "abstention", "pass-k"])
 def test_a_picture_of_nothing_is_an_error(kind: str) -> None:
     with pytest.raises(UsageError, match="nothing to draw"):
         PICTURES[kind]([a_run([row("multiple_0", True)])])
