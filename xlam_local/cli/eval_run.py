@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from .streams import echo_json
 
 DEFAULT_FOLDER = Path("eval-results")
 NOT_KNOWN = "not known (on a server)"
+LoadedEngine = SubprocessEngine | RemoteEngine
 VARIANTS = {"on": (True,), "off": (False,), "both": (False, True)}
 
 
@@ -54,14 +55,28 @@ class EvalOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredModel:
+    """A model that is measured, with a setting of the grammar."""
+
+    options: ModelOptions
+    settings: config.Config
+    engine: LoadedEngine
+    grammar: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """What is measured."""
 
     name: str
-    identity: Mapping[str, str]
-    """The checker, and what else changes verdicts."""
+    """The beginning of the names of its files of results."""
+    identity: Mapping[str, Any]
+    """The benchmark, its checker, and what else changes verdicts."""
     cases: Sequence[EvalCase]
-    judges: Judges
+    judges: Callable[[MeasuredModel], AbstractContextManager[Judges]]
+    """Returns what judges the cases of one model, while the context is open."""
+    sampling: Sampling = Sampling(temperature=TEMPERATURE)
+    unit: str = "cases"
 
 
 def evaluation_options(
@@ -161,9 +176,9 @@ def bfcl(
     options = EvalOptions(**values)
     folders = leaderboard.checker_folders(categories, config.folders().cache / "eval", checker)
     cases = leaderboard.load_cases(folders, categories, count)
-    identity = {"checker": leaderboard.BFCL_CHECKER}
-    benchmark = Benchmark("bfcl", identity, cases, leaderboard.judges(folders))
-    _measure(model, options, benchmark)
+    identity = {"benchmark": "bfcl", "checker": leaderboard.BFCL_CHECKER}
+    judges = leaderboard.judges(folders)
+    measure(model, options, Benchmark("bfcl", identity, cases, lambda _: nullcontext(judges)))
 
 
 @click.command()
@@ -186,37 +201,38 @@ def own(model: ModelOptions, cases: Path, checker: Path | None, **values: Any) -
     """
     loaded = own_cases.load_cases(cases, model.load_tools())
     folders = leaderboard.checker_folders((), config.folders().cache / "eval", checker)
-    benchmark = Benchmark("own", loaded.identity(), loaded.cases, loaded.judges(folders))
-    _measure(model, EvalOptions(**values), benchmark)
+    identity, judges = {"benchmark": "own", **loaded.identity()}, loaded.judges(folders)
+    benchmark = Benchmark("own", identity, loaded.cases, lambda _: nullcontext(judges))
+    measure(model, EvalOptions(**values), benchmark)
 
 
-def _measure(model: ModelOptions, options: EvalOptions, benchmark: Benchmark) -> None:
+def measure(model: ModelOptions, options: EvalOptions, benchmark: Benchmark) -> None:
     """Run all cases with each model and each setting of the grammar, and print the tables."""
-    # A smaller context, after a downgrade, would change results.
-    settings = replace(model.settings(), auto_downgrade=False)
+    settings = evaluation_settings(model)
     paths: list[Path] = []
     for name in options.models or (None,):
         paths += _measure_model(replace(model, name=name), settings, options, benchmark)
-    print_results(paths, options.as_json)
-
-
-def print_results(paths: Sequence[Path], as_json: bool) -> None:
-    """Print the tables of files of results, or JSON."""
     runs = read_runs(paths)
-    if as_json:
+    if options.as_json:
         echo_json(report_json(runs))
     else:
         print_tables(runs)
+
+
+def evaluation_settings(model: ModelOptions) -> config.Config:
+    """Return the settings of models that are measured."""
+    # A smaller context, after a downgrade, would change results.
+    return replace(model.settings(), auto_downgrade=False)
 
 
 def _measure_model(
     model: ModelOptions, settings: config.Config, options: EvalOptions, benchmark: Benchmark
 ) -> list[Path]:
     """Run the cases that are missing with one model; return the files of results."""
-    make_folder(options.out)
+    _make_folder(options.out)
     paths: list[Path] = []
     with ExitStack() as stack:
-        engine: SubprocessEngine | RemoteEngine | None = None
+        engine: LoadedEngine | None = None
         if find_remote(model.name, settings, user_store()) is not None:
             engine = stack.enter_context(closing(model.load(settings, options.sequences)))
         file = model_file(model, settings, engine)
@@ -229,7 +245,6 @@ def _measure_model(
                 kv_cache_type=settings.kv_cache_type,
             )
             identity = {
-                "benchmark": benchmark.name,
                 **leaderboard.fingerprint(file, facts, __version__),
                 **benchmark.identity,
             }
@@ -241,32 +256,30 @@ def _measure_model(
                     continue
                 if engine is None:
                     engine = stack.enter_context(closing(model.load(settings, options.sequences)))
-                _run(engine, facts, benchmark, checkpoint, ProgressLine(model.quiet))
+                _run(MeasuredModel(model, settings, engine, grammar), facts, benchmark, checkpoint)
     return paths
 
 
 def _run(
-    engine: SubprocessEngine | RemoteEngine,
-    facts: RunSettings,
-    benchmark: Benchmark,
-    checkpoint: Checkpoint,
-    progress: ProgressLine,
+    model: MeasuredModel, facts: RunSettings, benchmark: Benchmark, checkpoint: Checkpoint
 ) -> None:
     """Run the cases that are missing in a file of results."""
-    sampling = Sampling(temperature=TEMPERATURE, seed=facts.seed, max_tokens=facts.max_tokens)
-    model = RunModel(engine, facts.grammar, sampling)
+    sampling = replace(benchmark.sampling, seed=facts.seed, max_tokens=facts.max_tokens)
+    written = RunModel(model.engine, facts.grammar, sampling)
     total, right = len(benchmark.cases), 0
     done = sum(case.id in checkpoint.done for case in benchmark.cases)
+    progress, name = ProgressLine(model.options.quiet), checkpoint.path.stem
     try:
-        for row in run_cases(benchmark.cases, model, benchmark.judges, checkpoint):
-            done, right = done + 1, right + bool(row["valid"])
-            name = checkpoint.path.stem
-            progress.show(f"{name}: {done} of {total} cases, {right} right in this run")
+        with benchmark.judges(model) as judges:
+            for row in run_cases(benchmark.cases, written, judges, checkpoint):
+                done, right = done + 1, right + bool(row["valid"])
+                text = f"{done} of {total} {benchmark.unit}, {right} right in this run"
+                progress.show(f"{name}: {text}")
     finally:
         progress.clear()
 
 
-def make_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """Create the folder for results."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -275,7 +288,7 @@ def make_folder(folder: Path) -> None:
 
 
 def model_file(
-    model: ModelOptions, settings: config.Config, engine: SubprocessEngine | RemoteEngine | None
+    model: ModelOptions, settings: config.Config, engine: LoadedEngine | None
 ) -> ModelFile:
     """Return what identifies a model: its file and adapters, or the server that runs it."""
     if isinstance(engine, RemoteEngine):

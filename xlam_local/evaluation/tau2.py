@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..types import Sampling
-from .bfcl import ModelFile, RunSettings
-from .bfcl import fingerprint as model_fingerprint
 from .categories import select
 from .packages import TAU2, TAU2_REQUIREMENTS, find, find_requirements
 from .replies import EvalRequest
@@ -145,14 +143,11 @@ def row(trial: Trial, played: Json) -> Json:
     }
 
 
-def fingerprint(
-    model: ModelFile, settings: RunSettings, options: Tau2Options, user: str, version: str
-) -> Json:
-    """Return what changes results; `user` identifies the model that plays the user."""
+def identity(options: Tau2Options, user: str) -> Json:
+    """Return what changes results besides the model; `user` identifies who plays the user."""
     sampling = options.sampling
     return {
         "benchmark": BENCHMARK,
-        **model_fingerprint(model, settings, version),
         "domain": options.domain,
         "split": options.split,
         "mode": "solo" if options.solo else "with a user",
