@@ -28,7 +28,7 @@ from xlam_local.evaluation.packages import Requirements, find_requirements
 from xlam_local.evaluation.pass_k import pass_k, pass_k_curve
 from xlam_local.evaluation.results import EvalRun, read_run
 from xlam_local.evaluation.run import RunModel, run_cases
-from xlam_local.evaluation.tau2 import Tau2Options, Trial
+from xlam_local.evaluation.tau2 import TaskTrial, Tau2Options
 from xlam_local.evaluation.tau2_process import Endpoint, Tau2Process, Tau2Settings
 from xlam_local.evaluation.tau2_scores import outcomes
 from xlam_local.types import Sampling
@@ -44,18 +44,18 @@ def settings(agent: Endpoint, domain: str = "mock", user: Endpoint | None = None
 
 
 @pytest.fixture(scope="module")
-def trials() -> list[Trial]:
+def trials() -> list[TaskTrial]:
     """Four trials of each task of the mock domain."""
     return tau2.load_trials((fetch("tau2"),), MOCK, 4, None)
 
 
-def first(trials: Sequence[Trial], count: int, tasks: int) -> list[Trial]:
+def first(trials: Sequence[TaskTrial], count: int, tasks: int) -> list[TaskTrial]:
     """Return some trials of some tasks."""
     names = list(dict.fromkeys(trial.task for trial in trials))[:tasks]
     return [trial for trial in trials if trial.task in names and trial.number <= count]
 
 
-def play(path: Path, engine: Scripted, chosen: Sequence[Trial]) -> EvalRun:
+def play(path: Path, engine: Scripted, chosen: Sequence[TaskTrial]) -> EvalRun:
     """Play trials of the mock domain, and return what the file has then."""
     folders = tau2.checker_folders(path.parent / "cache", fetch("tau2"))
     with serving(engine) as agent, Checkpoint.open(path, IDENTITY) as checkpoint:
@@ -119,7 +119,7 @@ def test_another_version_of_the_original_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_oracle_passes_every_trial_of_the_mock_domain(
-    tmp_path: Path, trials: list[Trial]
+    tmp_path: Path, trials: list[TaskTrial]
 ) -> None:
     engine = Oracle()
     run = play(tmp_path / "mock.jsonl", engine, first(trials, 2, 6))
@@ -132,7 +132,7 @@ def test_the_oracle_passes_every_trial_of_the_mock_domain(
 
 @pytest.mark.slow
 def test_pass_k_equals_the_originals_on_the_same_results(
-    tmp_path: Path, trials: list[Trial]
+    tmp_path: Path, trials: list[TaskTrial]
 ) -> None:
     path = tmp_path / "mock.jsonl"
     run = play(path, Oracle(lazy=SEEDS[1:3]), first(trials, 4, 3))
@@ -148,7 +148,7 @@ def play_once(options: Tau2Options, settings: Tau2Settings) -> dict[str, Any]:
     """Play one trial of one task, and return its row."""
     folders = (fetch("tau2"),)
     with Tau2Process(folders, options.domain, options.split, options.solo) as process:
-        trial = Trial(process.tasks()[0], 1, SEEDS[0])
+        trial = TaskTrial(process.tasks()[0], 1, SEEDS[0])
         arguments = {**settings.arguments(), "seed": trial.seed}
         return dict(tau2.row(trial, process.play(trial.task, 0, arguments, threading.Event())))
 
@@ -178,7 +178,7 @@ def test_a_domain_is_played_with_a_user(domain: str) -> None:
 
 
 @pytest.mark.slow
-def test_more_trials_extend_the_results(tmp_path: Path, trials: list[Trial]) -> None:
+def test_more_trials_extend_the_results(tmp_path: Path, trials: list[TaskTrial]) -> None:
     path = tmp_path / "mock.jsonl"
     before = play(path, Oracle(), first(trials, 1, 2))
     more = play(path, Oracle(lazy=SEEDS), first(trials, 2, 2))
@@ -189,13 +189,13 @@ def test_more_trials_extend_the_results(tmp_path: Path, trials: list[Trial]) -> 
 
 
 @pytest.mark.slow
-def test_a_reply_without_a_call_fails_its_trial(tmp_path: Path, trials: list[Trial]) -> None:
+def test_a_reply_without_a_call_fails_its_trial(tmp_path: Path, trials: list[TaskTrial]) -> None:
     run = play(tmp_path / "mock.jsonl", Scripted(["Hello."]), first(trials, 1, 1))
     assert [row["error_type"] for row in run.rows] == ["no_tool_call"]
 
 
 @pytest.mark.slow
-def test_broken_calls_fail_their_trial(tmp_path: Path, trials: list[Trial]) -> None:
+def test_broken_calls_fail_their_trial(tmp_path: Path, trials: list[TaskTrial]) -> None:
     broken = '[{"name": "create_task", "arguments": {"user_id": 3}}]'
     run = play(tmp_path / "mock.jsonl", Scripted([broken], [broken]), first(trials, 1, 1))
     assert [row["error_type"] for row in run.rows] == ["invalid_calls"]
@@ -203,7 +203,7 @@ def test_broken_calls_fail_their_trial(tmp_path: Path, trials: list[Trial]) -> N
 
 @pytest.mark.slow
 def test_a_conversation_that_does_not_fit_fails_its_trial(
-    tmp_path: Path, trials: list[Trial]
+    tmp_path: Path, trials: list[TaskTrial]
 ) -> None:
     run = play(tmp_path / "mock.jsonl", Scripted(context_size=100), first(trials, 1, 1))
     assert [row["error_type"] for row in run.rows] == ["prompt_too_long"]
@@ -211,7 +211,7 @@ def test_a_conversation_that_does_not_fit_fails_its_trial(
 
 @pytest.mark.slow
 def test_a_server_that_fails_ends_the_run_and_no_trial_counts(
-    tmp_path: Path, trials: list[Trial]
+    tmp_path: Path, trials: list[TaskTrial]
 ) -> None:
     path = tmp_path / "mock.jsonl"
     folders, chosen = (fetch("tau2"),), first(trials, 1, 1)

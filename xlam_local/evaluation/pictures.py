@@ -139,20 +139,20 @@ def pass_k(runs: Sequence[EvalRun]) -> str:
         parts.append(f'<path d="M10 {y - 4}h30" stroke="{color}" stroke-width="2"{dashes}/>')
         facts = run.fingerprint
         setting = f"{facts.get('domain')}, {facts.get('mode')}, {len(outcomes(run))} tasks"
-        parts.append(_text(48, y, f"{_label(run)}, {setting}"))
+        parts.append(svg_text(48, y, f"{_label(run)}, {setting}"))
     width = max(len(_label(run)) for run in played) * CHARACTER + 260
     height = y0 + 70 + len(played) * ROW_HEIGHT
-    return _svg("τ²: pass^k, with 95 % bands over tasks", max(600, width), height, parts)
+    return svg("τ²: pass^k, with 95 % bands over tasks", max(600, width), height, parts)
 
 
 def _pass_k_axes(longest: int) -> list[str]:
     x0, y0 = PLOT_LEFT, PLOT_TOP + PLOT_HEIGHT
     parts = [f'<path d="M{x0} {PLOT_TOP}V{y0}H{x0 + PLOT_WIDTH}" class="axis" fill="none"/>']
     for share in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(_text(x0 - 6, y0 - share * PLOT_HEIGHT + 4, f"{share:.0%}", "end"))
+        parts.append(svg_text(x0 - 6, y0 - share * PLOT_HEIGHT + 4, f"{share:.0%}", "end"))
     for k in range(1, longest + 1):
-        parts.append(_text(_pass_k_x(k, longest), y0 + 16, str(k), "middle"))
-    parts.append(_text(x0 + PLOT_WIDTH, y0 + 34, "k, the trials that all pass", "end"))
+        parts.append(svg_text(_pass_k_x(k, longest), y0 + 16, str(k), "middle"))
+    parts.append(svg_text(x0 + PLOT_WIDTH, y0 + 34, "k, the trials that all pass", "end"))
     return parts
 
 

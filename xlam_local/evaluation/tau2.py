@@ -56,7 +56,7 @@ class Tau2Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TaskTrial:
     """One trial of a task."""
 
     task: str
@@ -83,7 +83,7 @@ def checker_folders(cache: Path, given: Path | None) -> tuple[Path, ...]:
 
 def load_trials(
     folders: Sequence[Path], options: Tau2Options, trials: int, count: int | None
-) -> list[Trial]:
+) -> list[TaskTrial]:
     """Return the trials of `count` tasks, or of all: first the first trial of each task.
 
     Raises:
@@ -92,10 +92,10 @@ def load_trials(
     with Tau2Process(folders, options.domain, options.split, options.solo) as process:
         tasks = select(process.tasks(), count)
         seeds = process.seeds(options.seed, trials)
-    return [Trial(task, number, seed) for number, seed in enumerate(seeds, 1) for task in tasks]
+    return [TaskTrial(task, number, seed) for number, seed in enumerate(seeds, 1) for task in tasks]
 
 
-def cases(trials: Sequence[Trial], domain: str) -> list[EvalCase]:
+def cases(trials: Sequence[TaskTrial], domain: str) -> list[EvalCase]:
     """Return trials as cases of a run; the original writes their requests."""
     return [EvalCase(trial.id, domain, EvalRequest((), (), ())) for trial in trials]
 
@@ -104,7 +104,7 @@ def judges(
     folders: Sequence[Path],
     options: Tau2Options,
     settings: Tau2Settings,
-    trials: Sequence[Trial],
+    trials: Sequence[TaskTrial],
 ) -> Judges:
     """Return what plays and judges trials."""
     arguments, by_id = settings.arguments(), {trial.id: trial for trial in trials}
@@ -120,7 +120,7 @@ def judges(
     return found
 
 
-def row(trial: Trial, played: Json) -> Json:
+def row(trial: TaskTrial, played: Json) -> Json:
     """Return what a row says of a trial, besides its id."""
     record = played["simulation"]
     usages = [
