@@ -23,7 +23,6 @@ from xlam_local.checkpoint import Checkpoint
 from xlam_local.errors import Cancelled, IntegrityError
 from xlam_local.evaluation import tau2
 from xlam_local.evaluation.checker_process import CheckerError
-from xlam_local.evaluation.free_engine import FreeEngine
 from xlam_local.evaluation.packages import Requirements, find_requirements
 from xlam_local.evaluation.pass_k import pass_k, pass_k_curve
 from xlam_local.evaluation.results import EvalRun, read_run
@@ -242,12 +241,3 @@ def test_a_stopped_run_does_not_wait_for_its_trial() -> None:
             process.play(task, 0, hanging, stop)
         assert time.monotonic() - started < 5
         assert not process.running
-
-
-def test_without_the_grammar_the_engine_gets_none() -> None:
-    engine = Scripted(["Hi."])
-    free = FreeEngine(engine)
-    assert (free.name, free.context_size, free.sequences) == ("scripted", 1 << 20, 1)
-    assert free.prompt_format is engine.prompt_format
-    assert free.count([()]) == [0]
-    assert "Hi." in list(free.generate((), None, Sampling()))

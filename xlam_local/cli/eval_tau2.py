@@ -15,13 +15,13 @@ from .. import config, server
 from ..agent import Engine
 from ..errors import UsageError
 from ..evaluation import tau2 as benchmark
-from ..evaluation.free_engine import FreeEngine
 from ..evaluation.packages import TAU2
 from ..evaluation.run import Judges
 from ..evaluation.tau2 import DOMAINS, SOLO_DOMAINS, Tau2Options
 from ..evaluation.tau2_process import Endpoint, Tau2Settings
 from ..evaluation.tau2_scores import NO_USER
 from ..model_loading import find_remote
+from ..scenarios.free_engine import FreeEngine
 from ..types import Sampling
 from .completion import complete_model
 from .eval_run import (
