@@ -19,6 +19,7 @@ from tests.fakes import tau2_metrics
 from tests.fakes.fake_engine import Scripted
 from tests.fakes.resources import fetch
 from tests.fakes.tau2_oracle import STOP, Oracle, serving
+from xlam_local.agent import Generation
 from xlam_local.checkpoint import Checkpoint
 from xlam_local.errors import Cancelled, IntegrityError
 from xlam_local.evaluation import tau2
@@ -30,7 +31,8 @@ from xlam_local.evaluation.run import RunModel, run_cases
 from xlam_local.evaluation.tau2 import TaskTrial, Tau2Options
 from xlam_local.evaluation.tau2_process import Endpoint, Tau2Process, Tau2Settings
 from xlam_local.evaluation.tau2_scores import outcomes
-from xlam_local.types import Sampling
+from xlam_local.grammar import Enforced
+from xlam_local.types import Heartbeat, Prompt, Sampling
 
 MOCK = Tau2Options(domain="mock", solo=True)
 IDENTITY = {"benchmark": "tau2", "domain": "mock"}
@@ -230,14 +232,25 @@ def test_an_unknown_split_is_named() -> None:
         tau2.load_trials((fetch("tau2"),), options, 1, 1)
 
 
+class Hanging(Scripted):
+    """Never ends its reply."""
+
+    def generate(self, written: Prompt, grammar: Enforced | None, sampling: Sampling) -> Generation:
+        while True:
+            time.sleep(0.05)
+            yield Heartbeat()
+
+
 @pytest.mark.slow
 def test_a_stopped_run_does_not_wait_for_its_trial() -> None:
     stop = threading.Event()
-    with serving(Oracle()) as agent, Tau2Process((fetch("tau2"),), "mock", "base", True) as process:
+    with (
+        serving(Hanging()) as agent,
+        Tau2Process((fetch("tau2"),), "mock", "base", True) as process,
+    ):
         task, started = process.tasks()[0], time.monotonic()
         stop.set()
-        hanging = {**settings(agent).arguments(), "seed": 1, "max_steps": 10_000}
         with pytest.raises(Cancelled):
-            process.play(task, 0, hanging, stop)
+            process.play(task, 0, {**settings(agent).arguments(), "seed": 1}, stop)
         assert time.monotonic() - started < 5
         assert not process.running
