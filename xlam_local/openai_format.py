@@ -19,6 +19,7 @@ from .types import (
     PrefillProgress,
     SystemMessage,
     TextDelta,
+    TokenLogprob,
     Tool,
     ToolCall,
     ToolCallDelta,
@@ -97,8 +98,26 @@ EVENT_NAMES: Mapping[type, str] = {
 def event_json(event: Event) -> dict[str, Json]:
     """Return an event of a turn as an object with its name and its fields."""
     if name := EVENT_NAMES.get(type(event)):
-        return {"event": name, **asdict(cast(TextDelta, event))}
+        values = asdict(cast(TextDelta, event))
+        if isinstance(event, TextDelta | ToolCallDelta):
+            values = {"text": event.text}
+            if event.logprobs:
+                values["logprobs"] = list(map(token_logprob_json, event.logprobs))
+        return {"event": name, **values}
     return {"event": "message", "message": _message_json(cast(Message, event))}
+
+
+def token_logprob_json(token: TokenLogprob) -> dict[str, Json]:
+    """Return a token with its log probability and the alternatives to it."""
+    return {**_token_json(token), "top_logprobs": list(map(_token_json, token.alternatives))}
+
+
+def _token_json(token: TokenLogprob) -> dict[str, Json]:
+    return {
+        "token": token.data.decode("utf-8", "replace"),
+        "logprob": token.logprob,
+        "bytes": list(token.data),
+    }
 
 
 def call_to_json(call: ToolCall) -> dict[str, Json]:

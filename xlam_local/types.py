@@ -247,10 +247,32 @@ class ContextUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token, and how likely the model found it in its place."""
+
+    data: bytes
+    """The token's text in UTF-8, which may be a part of a character."""
+    logprob: float | None
+    """The natural logarithm of its probability among all tokens, whatever the sampling and the
+    grammar allow; None for the first token of a prompt."""
+    alternatives: tuple[TokenLogprob, ...] = ()
+    """The most likely tokens in this place, the first one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """The tokens of the text that an engine yields next."""
+
+    tokens: tuple[TokenLogprob, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """A part of an answer, as the model writes it."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Its tokens, if `Sampling.logprobs` is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +280,8 @@ class ToolCallDelta:
     """A part of the JSON of calls, as the model writes it."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Its tokens, if `Sampling.logprobs` is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,3 +367,9 @@ class Sampling:
     """The same seed leads to the same reply if the same part of the prompt is in the KV cache."""
     max_tokens: int = 1024
     """The maximum number of tokens in one reply."""
+    logprobs: int | None = None
+    """Return the log probability of each token, with this many of the most likely tokens in its
+    place; None returns none."""
+    prompt_logprobs: bool = False
+    """Return those of the prompt too, before the reply; then nothing of it is taken from a
+    cache."""

@@ -112,7 +112,9 @@ class Load:
 
     async def invalid(self) -> None:
         """Send what cannot be answered."""
-        body = self.chance.choice([{}, {"messages": 5}, {**self.conversation(), "logprobs": True}])
+        body = self.chance.choice(
+            [{}, {"messages": 5}, {**self.conversation(), "logit_bias": {"5": 1}}]
+        )
         self.count("invalid", await self.client.post(CHAT, json=body), 400)
 
     async def too_long(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from xlam_local import prompt
 from xlam_local.agent import Generation
+from xlam_local.agent.engine import ReplyItem
 from xlam_local.grammar import Enforced
 from xlam_local.types import GenerationEnd, PrefillProgress, Prompt, Sampling, Usage
 
@@ -17,9 +18,7 @@ class Scripted:
     prompt_format: prompt.PromptFormat = prompt.QWEN
     device = "on the CPU with 2 threads"
 
-    def __init__(
-        self, *replies: Sequence[str | GenerationEnd], context_size: int = 1 << 20
-    ) -> None:
+    def __init__(self, *replies: Sequence[ReplyItem], context_size: int = 1 << 20) -> None:
         self.context_size = context_size
         self.sequences = 1
         self.replies = list(replies)

@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 
 from tests.fakes.fake_engine import Scripted
 from tests.fakes.word_tokenizer import WordTokenizer
+from xlam_local.agent.engine import ReplyItem
 from xlam_local.server import AccessRules, EngineQueue, ServerState, build_app
-from xlam_local.types import GenerationEnd
 
 Json = Any
-Script = Sequence[str | GenerationEnd]
+Script = Sequence[ReplyItem]
 OPEN = AccessRules()
 """Rules without a token."""
 USER = [{"role": "user", "content": "2 + 3?"}]

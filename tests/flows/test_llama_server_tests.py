@@ -39,7 +39,6 @@ def stop_server_after_each_test():
 MODEL = "it expects the text, the tokens or the token counts of the model stories260K"
 NATIVE = "it uses /completion, llama-server's own format, which is not offered"
 HUB = "it downloads a model from the Hub"
-LOG_PROBABILITIES = "log probabilities are refused: the engine gives none"
 BIAS = "logit_bias is refused"
 ORIGINS = "it expects that every website, or every one on localhost, may send requests"
 UI = "there is no web interface"
@@ -77,8 +76,6 @@ CANNOT_PASS: Mapping[str, Mapping[str, str]] = {
         "test_chat_template_continue_final_message_vllm_compat": PREFILL,
         "test_apply_chat_template": "the template is the model's, not an option",
         "test_chat_completion_with_timings_per_token": "replies have no timings",
-        "test_logprobs": LOG_PROBABILITIES,
-        "test_logprobs_stream": LOG_PROBABILITIES,
         "test_logit_bias": BIAS,
         "test_context_size_exceeded": "the error has OpenAI's code context_length_exceeded",
         "test_context_size_exceeded_stream": "the error has OpenAI's code context_length_exceeded",

@@ -50,7 +50,8 @@ def test_a_continuation_is_streamed() -> None:
         ({"prompt": ""}, "prompt"),
         ({"prompt": None}, "prompt"),
         ({"suffix": "x"}, "suffix"),
-        ({"logprobs": 5}, "logprobs"),
+        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": 21}, "logprobs"),
         ({"best_of": 2}, "best_of"),
     ],
 )

@@ -139,12 +139,6 @@ def test_echo_begins_each_streamed_text_with_its_prompt() -> None:
     assert texts == ["ax", "by"]
 
 
-@pytest.mark.parametrize("logprobs", [0, 1, 5, True])
-def test_log_probabilities_are_refused_by_name(logprobs: Json) -> None:
-    answer = post(COMPLETIONS, {"prompt": "a", "logprobs": logprobs}, status=400)
-    assert answer["error"]["param"] == "logprobs"
-
-
 # Prompts that do not fit are refused before they wait.
 
 

@@ -7,9 +7,17 @@ from typing import Protocol
 
 from ..grammar import Enforced
 from ..prompt import PromptFormat
-from ..types import GenerationEnd, Heartbeat, Notice, PrefillProgress, Prompt, Sampling
+from ..types import (
+    GenerationEnd,
+    Heartbeat,
+    Notice,
+    PrefillProgress,
+    Prompt,
+    Sampling,
+    TokenLogprobs,
+)
 
-ReplyItem = PrefillProgress | str | Notice | Heartbeat | GenerationEnd
+ReplyItem = PrefillProgress | str | TokenLogprobs | Notice | Heartbeat | GenerationEnd
 """What an engine yields while a model writes a reply."""
 
 Generation = Generator[ReplyItem, bool | None, None]
@@ -45,6 +53,7 @@ class Engine(TokenCounter, Protocol):
     def generate(self, prompt: Prompt, grammar: Enforced | None, sampling: Sampling) -> Generation:
         """Yield progress, the text as the model writes it, and one GenerationEnd.
 
+        With `sampling.logprobs`, TokenLogprobs is yielded before each text, for its tokens.
         Heartbeat is yielded if nothing happens for a moment, Notice for a message to the user.
         After True is sent, the reply ends with the next item.
         """

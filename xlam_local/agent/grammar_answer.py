@@ -7,7 +7,18 @@ from pathlib import Path
 
 from .. import gbnf, prompt, user_file
 from ..errors import GrammarError
-from ..types import AssistantMessage, Done, Event, GenerationEnd, Message, Sampling, TextDelta, Tool
+from ..types import (
+    AssistantMessage,
+    Done,
+    Event,
+    GenerationEnd,
+    Message,
+    Sampling,
+    TextDelta,
+    TokenLogprob,
+    TokenLogprobs,
+    Tool,
+)
 from .engine import Engine
 
 
@@ -36,12 +47,16 @@ def answer_within_grammar(
     The tools appear in the prompt; no call is parsed or run.
     """
     text, end = "", GenerationEnd()
+    logprobs: tuple[TokenLogprob, ...] = ()
     rendered = prompt.render(messages, tools, engine.prompt_format)
     for item in engine.generate(rendered, grammar, sampling):
         match item:
             case str(delta):
                 text += delta
-                yield TextDelta(delta)
+                yield TextDelta(delta, logprobs)
+                logprobs = ()
+            case TokenLogprobs(tokens):
+                logprobs += tokens
             case GenerationEnd():
                 end = item
             case _:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidReply
 from ..grammar import CALL_END_TAGS, CALL_TAGS, CallDetector
 from ..json_depth import exceeds_depth
-from ..types import AssistantMessage, Reply, TextDelta, ToolCall, ToolCallDelta, ToolCalls
+from ..types import (
+    AssistantMessage,
+    Reply,
+    TextDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    ToolCalls,
+)
 
 Json = Any
 Call = tuple[str, Mapping[str, Json]]
@@ -42,29 +50,40 @@ class ReplyParser:
         self._detector = CallDetector(tools, in_reasoning)
         self._calls = ""
         """The text from the beginning of the calls on."""
+        self._logprobs: tuple[TokenLogprob, ...] = ()
+        """The tokens of text that was not passed on yet."""
 
     @property
     def text(self) -> str:
         """The reply so far."""
         return self._detector.text[: self._detector.opening] + self._calls
 
+    def add_logprobs(self, tokens: Sequence[TokenLogprob]) -> None:
+        """Add the tokens of the next text; they are yielded with it."""
+        self._logprobs += tuple(tokens)
+
     def feed(self, delta: str) -> Iterator[TextDelta | ToolCallDelta]:
         """Add text to the reply; yield the text and the JSON of calls that are certain."""
         if self._detector.opening is None:
             if text := self._detector.feed(delta):
-                yield TextDelta(text)
+                yield TextDelta(text, self._take_logprobs())
             if self._detector.opening is None:
                 return
             delta = self._detector.text[self._detector.opening :]
         self._calls += delta
-        yield ToolCallDelta(delta)
+        yield ToolCallDelta(delta, self._take_logprobs())
 
     def flush(self) -> Iterator[TextDelta | ToolCallDelta]:
         """Yield the text that was held back and did not become a call."""
         if self._detector.opening is None:
             is_call = self._has_incomplete_call()
             if text := self._detector.flush():
-                yield ToolCallDelta(text) if is_call else TextDelta(text)
+                kind = ToolCallDelta if is_call else TextDelta
+                yield kind(text, self._take_logprobs())
+
+    def _take_logprobs(self) -> tuple[TokenLogprob, ...]:
+        tokens, self._logprobs = self._logprobs, ()
+        return tokens
 
     def _has_incomplete_call(self) -> bool:
         return '"name"' in self._detector.undecided

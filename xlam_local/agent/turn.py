@@ -24,6 +24,7 @@ from ..types import (
     Prompt,
     Sampling,
     SystemMessage,
+    TokenLogprobs,
     Tool,
     ToolCalls,
     ToolResult,
@@ -222,6 +223,8 @@ class _Turn:
                     yield from parser.feed(text)
                     if "}" in text and parser.drop_repeated_call():
                         end = yield from self.stop_repetition(items)
+                case TokenLogprobs(tokens):
+                    parser.add_logprobs(tokens)
                 case PrefillProgress() | Notice() | Heartbeat():
                     yield item
                 case GenerationEnd():

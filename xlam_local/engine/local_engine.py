@@ -21,9 +21,10 @@ from .grammar_text import GrammarSerializer, GrammarText
 from .llama_context import DecodeRequest, LlamaContext, LlamaSequence
 from .llama_model import LlamaModel
 from .load_options import AdapterOption, LoadOptions
+from .logprobs import LogprobDecoder, TokenLog, with_logprobs
 from .prompt_cache import PromptCache, fingerprint
 from .reply_writer import CallSwitch, ReplyWriter
-from .scheduler import FinishReply, Item, Reply, ReplySteps, Scheduler
+from .scheduler import TEXT, FinishReply, Item, Reply, ReplySteps, Scheduler
 from .sequence_pool import MIN_SHARED_TOKENS, SequencePool
 from .speculative import BatchCosts, PromptLookupDecoder
 from .stop_strings import until_stop
@@ -167,7 +168,7 @@ class LocalEngine:
             while True:
                 if items := reply.take_items():
                     for item in items:
-                        if not (reply.finishing and isinstance(item, str)):
+                        if not (reply.finishing and isinstance(item, TEXT)):
                             reply.finishing |= bool((yield item))
                 elif reply.error is not None:
                     raise reply.error
@@ -209,27 +210,28 @@ class LocalEngine:
         sampling: Sampling,
     ) -> ReplySteps:
         """Write a reply to a prompt, of which the sequence holds a prefix."""
+        if sampling.prompt_logprobs:
+            sequence.truncate(0)
         started, cached = time.perf_counter(), len(sequence.tokens)
         yield from self._pool.take_notices()
         constraint, switch = self._constraint(grammar, prompt, tokens)
-        decoder = PromptLookupDecoder(
-            self.context,
-            sequence,
-            self.batch_costs,
-            self.options.speculative if grammar else False,
-            may_draft=lambda: self.scheduler.running == 1,
-        )
+        log = None if sampling.logprobs is None else TokenLog(self.model, sampling.logprobs)
+        decoder = self._decoder(sequence, len(tokens), grammar is not None, log)
         writer = ReplyWriter(
             self.model, decoder, constraint, sampling, self.options.fast_forward, switch
         )
         self.grammar_seconds = writer.grammar_seconds
-        yield from self._prefill(sequence, tokens, writer.forced_start())
+        forced_start = writer.forced_start()
+        if sampling.prompt_logprobs and isinstance(decoder, LogprobDecoder):
+            yield from decoder.read_prompt(tokens)
+        else:
+            yield from self._prefill(sequence, tokens, forced_start)
         prefilled = time.perf_counter()
         try:
             written = writer.write(lambda: self.call_closer)
             if sampling.stop:
                 written = until_stop(written, sampling.stop, lambda: not writer.in_calls)
-            yield from written
+            yield from with_logprobs(written, log) if log else written
         except FinishReply:
             pass
         finally:
@@ -246,6 +248,20 @@ class LocalEngine:
                 accepted_tokens=decoder.accepted,
             ),
             self.context.threads,
+        )
+
+    def _decoder(
+        self, sequence: LlamaSequence, prompt_length: int, constrained: bool, log: TokenLog | None
+    ) -> PromptLookupDecoder:
+        """Return the decoder of a reply; it logs the tokens if there is a log."""
+        if log is not None:
+            return LogprobDecoder(self.context, sequence, self.batch_costs, log, prompt_length)
+        return PromptLookupDecoder(
+            self.context,
+            sequence,
+            self.batch_costs,
+            self.options.speculative if constrained else False,
+            may_draft=lambda: self.scheduler.running == 1,
         )
 
     def _constraint(

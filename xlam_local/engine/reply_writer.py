@@ -61,6 +61,8 @@ class ReplyWriter:
         self._sampling = sampling
         self._max_tokens = sampling.max_tokens
         self._fast_forward = fast_forward
+        self._logs_tokens = sampling.logprobs is not None
+        """Whether tokens are decoded before their text is yielded, because they are logged."""
         self._switch = switch
         self._random = np.random.default_rng(sampling.seed)
         self._first_tokens: list[int] = []
@@ -81,6 +83,8 @@ class ReplyWriter:
         if self._switch is not None:
             return []
         self._first_tokens = self._forced_tokens()[: self._max_tokens]
+        if self._logs_tokens:
+            return []  # Their logits are needed, so `write` decodes them.
         return self._first_tokens if self._continues(len(self._first_tokens)) else []
 
     def write(
@@ -93,19 +97,22 @@ class ReplyWriter:
         """
         if self._switch is not None and not (yield from self._write_text(self._switch)):
             return
-        new, decoded = self._first_tokens, True
+        new, decoded = self._first_tokens, self.in_calls or not self._logs_tokens
         while True:
             new = new[: self._max_tokens - self.count]
             self.count += len(new)
             continues = self._continues(self.count)
             self.truncated |= not (continues or self._constraint.finished())
             text = self._decode_text(new, final=not continues)
+            unread = [] if decoded else new
+            if self._logs_tokens:
+                yield from self._decoder.read(unread, self._constraint)
+                unread = []
             if text:
                 yield text
             if not continues:
                 return
-            if not decoded:
-                yield from self._decoder.read(new, self._constraint)
+            yield from self._decoder.read(unread, self._constraint)
             decoded = False
             token = self._next_token(call_closer)
             if token in self._model.end_tokens:
@@ -126,6 +133,8 @@ class ReplyWriter:
             else:
                 tokens.append(token)
                 self.count += 1
+                if self._logs_tokens:
+                    yield from self._decoder.read([token], self._constraint)
                 text = detector.feed(self._decode_text([token], final=False))
                 text_ends.append(len(detector.text))
                 if text:
@@ -133,7 +142,8 @@ class ReplyWriter:
             if detector.opening is not None:
                 yield from self._begin_calls(switch, tokens, text_ends)
                 return True
-            yield from self._decoder.read([token], self._constraint)
+            if not self._logs_tokens:
+                yield from self._decoder.read([token], self._constraint)
         self.truncated = self.count >= self._max_tokens
         rest = detector.feed(self._decode_text([], final=True)) + detector.flush()
         if rest:

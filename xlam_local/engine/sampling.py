@@ -103,14 +103,14 @@ def _top_p(logits: Logits, sampling: Sampling) -> TokenIds:
     total = np.exp(logits - best).sum(dtype=np.float64)
     count = INITIAL_SORTED_TOKENS
     while True:
-        order = _most_likely(logits, count)
+        order = most_likely(logits, count)
         shares = np.exp((logits[order] - best).astype(np.float64)).cumsum() / total
         if shares[-1] >= sampling.top_p or count >= len(logits):
             return order[: int(shares.searchsorted(sampling.top_p)) + 1]
         count *= SORTED_TOKENS_GROWTH
 
 
-def _most_likely(logits: Logits, count: int) -> TokenIds:
+def most_likely(logits: Logits, count: int) -> TokenIds:
     """Return the `count` most likely tokens in order."""
     if count >= len(logits):
         return np.argsort(-logits, kind="stable")

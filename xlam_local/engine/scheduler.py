@@ -8,7 +8,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from ..errors import Cancelled, XlamError
-from ..types import GenerationEnd, Notice, PrefillProgress
+from ..types import GenerationEnd, Notice, PrefillProgress, TokenLogprobs
 from .llama_context import DecodeRequest, LlamaContext, LlamaSequence
 from .sequence_pool import SequencePool
 from .speculative import NEW_VALUE_WEIGHT, BatchCosts
@@ -19,7 +19,9 @@ MIN_PROMPT_PART_TOKENS = 8
 MEASURED_PROMPT_TOKENS = 16
 """From how many tokens of prompts on a step shows how long one of them takes."""
 
-Item = PrefillProgress | str | Notice | GenerationEnd
+Item = PrefillProgress | str | TokenLogprobs | Notice | GenerationEnd
+TEXT = (str, TokenLogprobs)
+"""The items that are not passed on after a reply was asked to finish."""
 ReplySteps = Generator[Item | DecodeRequest, None, None]
 """Yields the items of a reply, and requests; it is resumed when they are decoded."""
 
@@ -57,7 +59,7 @@ class Reply:
 
     def take_items(self) -> list[Item]:
         """Return the items since the last call; after `finishing` was set, no more text."""
-        items = [item for item in self._items if not (self.finishing and isinstance(item, str))]
+        items = [item for item in self._items if not (self.finishing and isinstance(item, TEXT))]
         self._items.clear()
         return items
 

@@ -25,6 +25,7 @@ from ..types import (
     Prompt,
     PromptPart,
     Sampling,
+    TokenLogprobs,
 )
 from .grammar_text import GrammarSerializer, GrammarText
 from .load_options import AdapterOption, LoadOptions, adapters_to_json
@@ -38,7 +39,7 @@ HANG_TIMEOUT_S = 300.0
 """How long the process may be silent before it is stopped."""
 
 Generation = Generator[
-    PrefillProgress | str | Notice | Heartbeat | GenerationEnd, bool | None, None
+    PrefillProgress | str | TokenLogprobs | Notice | Heartbeat | GenerationEnd, bool | None, None
 ]
 
 

@@ -14,10 +14,20 @@ from typing import Any
 
 from .. import errors
 from ..errors import Cancelled, XlamError
-from ..types import GenerationEnd, Notice, PrefillProgress, Prompt, PromptPart, Sampling, Usage
+from ..types import (
+    GenerationEnd,
+    Notice,
+    PrefillProgress,
+    Prompt,
+    PromptPart,
+    Sampling,
+    TokenLogprob,
+    TokenLogprobs,
+    Usage,
+)
 
 Json = Mapping[str, Any]
-Item = PrefillProgress | str | Notice | GenerationEnd
+Item = PrefillProgress | str | TokenLogprobs | Notice | GenerationEnd
 
 
 def prompt_to_json(prompt: Prompt) -> list[tuple[str, bool]]:
@@ -40,6 +50,8 @@ def item_to_json(item: Item) -> Json:
     match item:
         case PrefillProgress(done, total):
             return {"prefill": (done, total)}
+        case TokenLogprobs(tokens):
+            return {"logprobs": [_logprob_to_json(token) for token in tokens]}
         case Notice(text):
             return {"notice": text}
         case GenerationEnd(truncated, usage, threads):
@@ -54,9 +66,22 @@ def item_from_json(message: Json) -> Item:
         return str(message["text"])
     if "prefill" in message:
         return PrefillProgress(*message["prefill"])
+    if "logprobs" in message:
+        return TokenLogprobs(tuple(map(_logprob_from_json, message["logprobs"])))
     if "notice" in message:
         return Notice(message["notice"])
     return GenerationEnd(message["truncated"], Usage(**message["usage"]), message["threads"])
+
+
+def _logprob_to_json(token: TokenLogprob) -> list[Any]:
+    """Return a token as JSON; its bytes are the code points of a text."""
+    others = [_logprob_to_json(other) for other in token.alternatives]
+    return [token.data.decode("latin-1"), token.logprob, others]
+
+
+def _logprob_from_json(values: Sequence[Any]) -> TokenLogprob:
+    text, logprob, others = values
+    return TokenLogprob(text.encode("latin-1"), logprob, tuple(map(_logprob_from_json, others)))
 
 
 def is_last(message: Json | None) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .. import gbnf
-from ..errors import ContextExceeded
+from ..errors import ContextExceeded, UsageError
 from ..gbnf import Grammar
 from ..grammar import CallDetector, Enforced, TextOrCalls, ends_in_reasoning
 from ..prompt import PromptFormat
@@ -137,7 +137,10 @@ class RemoteEngine:
             RemoteError: the server cannot be reached, refuses the request, or its reply is not
                 whole.
             ContextExceeded: the prompt fills the context.
+            UsageError: log probabilities are asked for.
         """
+        if sampling.logprobs is not None:
+            raise UsageError("Log probabilities are available from a local model only.")
         if grammar is not None and not self.server.enforces_grammar and not self._has_warned:
             self._has_warned = True
             only = WARNINGS[self.server.enforces]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..openai_format import dumps
-from ..types import Sampling, TextDelta, Tool, Usage
-from . import fields
+from ..types import Sampling, TextDelta, TokenLogprob, TokenLogprobs, Tool, Usage
+from . import fields, logprobs
 from .api_error import ApiError
 from .fields import Fields, OfferedTools
 from .replies import OutputFormat, ReplyRequest, json_output
@@ -22,15 +22,13 @@ HONORED = frozenset(
         *("model", "messages", "stream", "stream_options", *MAX_TOKENS, "n", "stop", "seed"),
         *("tools", "tool_choice", "parallel_tool_calls", "response_format"),
         *("grammar", "json_schema", "temperature", "top_p", "top_k", "min_p", "repeat_penalty"),
-        "repeat_last_n",
+        *("repeat_last_n", "logprobs", "top_logprobs"),
     }
 )
 NEUTRAL: Mapping[str, Sequence[Json]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({}, []),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
     "modalities": (["text"],),
     "functions": ([],),
     "function_call": ("auto", "none"),
@@ -69,7 +67,9 @@ def read_request(body: Mapping[str, Json], default: Sampling = Sampling()) -> Ch
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=request.flag("parallel_tool_calls", True),
-            sampling=fields.sampling(request, MAX_TOKENS, default),
+            sampling=replace(
+                fields.sampling(request, MAX_TOKENS, default), logprobs=logprobs.of_chat(request)
+            ),
             choices=request.integer("n", 1, fields.MAX_CHOICES) or 1,
             output=output_format(request),
             stream=request.flag("stream"),
@@ -206,7 +206,7 @@ def completion(head: ReplyHead, ends: Sequence[ReplyEnd]) -> dict[str, Json]:
             {
                 "index": index,
                 "message": _message(end),
-                "logprobs": None,
+                "logprobs": logprobs.chat_logprobs(end.logprobs),
                 "finish_reason": end.finish_reason,
             }
             for index, end in enumerate(ends)
@@ -251,8 +251,10 @@ class ChatChunks:
     def feed(self, item: ChoiceEvent) -> Iterator[dict[str, Json]]:
         """Yield the chunk of an event."""
         match item.event:
-            case TextDelta(text):
-                yield self._chunk(item.choice, {"content": text})
+            case TextDelta(text, tokens):
+                yield self._chunk(item.choice, {"content": text}, tokens=tokens)
+            case TokenLogprobs(tokens):
+                yield self._chunk(item.choice, {}, tokens=tokens)
             case CallStart(index, call_id, name):
                 function = {"name": name, "arguments": ""}
                 call = {"index": index, "id": call_id, "type": "function", "function": function}
@@ -273,7 +275,16 @@ class ChatChunks:
             yield self._head.to_json("chat.completion.chunk") | {"choices": [], "usage": usage}
 
     def _chunk(
-        self, choice: int, delta: dict[str, Json], reason: str | None = None
+        self,
+        choice: int,
+        delta: dict[str, Json],
+        reason: str | None = None,
+        tokens: Sequence[TokenLogprob] = (),
     ) -> dict[str, Json]:
-        chunk = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}
+        chunk = {
+            "index": choice,
+            "delta": delta,
+            "logprobs": logprobs.chat_logprobs(tokens),
+            "finish_reason": reason,
+        }
         return self._head.to_json("chat.completion.chunk") | {"choices": [chunk]}

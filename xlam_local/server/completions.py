@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .. import prompt
-from ..agent import Engine
-from ..types import GenerationEnd, Heartbeat, Prompt, Sampling, TextDelta, Usage
-from . import fields
+from ..agent import Engine, Generation
+from ..types import (
+    GenerationEnd,
+    Heartbeat,
+    Prompt,
+    Sampling,
+    TextDelta,
+    TokenLogprob,
+    TokenLogprobs,
+    Usage,
+)
+from . import fields, logprobs
 from .chat_completions import (
     MAX_TOKENS,
     ReplyHead,
@@ -27,14 +37,13 @@ HONORED = frozenset(
     {
         *("model", "prompt", "stream", "stream_options", *MAX_TOKENS, "n", "stop", "seed"),
         *("grammar", "json_schema", "response_format", "temperature", "top_p", "top_k", "min_p"),
-        *("repeat_penalty", "repeat_last_n", "echo"),
+        *("repeat_penalty", "repeat_last_n", "echo", "logprobs"),
     }
 )
 NEUTRAL: Mapping[str, Sequence[Json]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({}, []),
-    "logprobs": (),
     "suffix": ("",),
     "best_of": (1,),
 }
@@ -69,10 +78,19 @@ def read_request(body: Mapping[str, Json], default: Sampling = Sampling()) -> Co
         prompts=_prompts(request),
         echo=request.flag("echo"),
         choices=request.integer("n", 1, fields.MAX_CHOICES) or 1,
-        sampling=fields.sampling(request, MAX_TOKENS, default),
+        sampling=_sampling(request, default),
         output=output_format(request),
         stream=request.flag("stream"),
         include_usage=bool(stream_options and stream_options.flag("include_usage")),
+    )
+
+
+def _sampling(request: Fields, default: Sampling) -> Sampling:
+    alternatives = logprobs.of_completion(request)
+    return replace(
+        fields.sampling(request, MAX_TOKENS, default),
+        logprobs=alternatives,
+        prompt_logprobs=alternatives is not None and request.flag("echo"),
     )
 
 
@@ -109,21 +127,37 @@ def completions(
         with closing(
             engine.generate(written, grammar, replace(request.sampling, seed=seed))
         ) as items:
-            for item in items:
-                match item:
-                    case str(delta):
-                        text += delta
-                        yield ChoiceEvent(choice, TextDelta(delta))
-                    case GenerationEnd(truncated, usage):
-                        reason: Literal["length", "stop"] = "length" if truncated else "stop"
-                        yield ChoiceEvent(choice, ReplyEnd(reason, text, (), usage))
-                    case _:
-                        yield Heartbeat()
+            for event in _events(items, text):
+                yield event if isinstance(event, Heartbeat) else ChoiceEvent(choice, event)
+
+
+def _events(
+    items: Generation, text: str
+) -> Generator[TextDelta | ReplyEnd | Heartbeat, None, None]:
+    """Yield what the items of a reply mean; `text` is what comes before it."""
+    logged, passed_on = list[TokenLogprob](), 0
+    for item in items:
+        match item:
+            case TokenLogprobs(tokens):
+                logged += tokens
+            case str(delta):
+                text += delta
+                yield TextDelta(delta, tuple(logged[passed_on:]))
+                passed_on = len(logged)
+            case GenerationEnd(truncated, usage):
+                if rest := tuple(logged[passed_on:]):
+                    yield TextDelta("", rest)
+                reason: Literal["length", "stop"] = "length" if truncated else "stop"
+                yield ReplyEnd(reason, text, (), usage, tuple(logged))
+            case _:
+                yield Heartbeat()
 
 
 def completion(head: ReplyHead, ends: Sequence[ReplyEnd]) -> dict[str, Json]:
     """Return the response with all texts."""
-    choices = [_choice(index, end.text, end.finish_reason) for index, end in enumerate(ends)]
+    choices = [
+        _choice(index, end.text, end.finish_reason, end.logprobs) for index, end in enumerate(ends)
+    ]
     return {
         **head.to_json("text_completion"),
         "choices": choices,
@@ -135,8 +169,20 @@ def _total(ends: Sequence[ReplyEnd]) -> Usage:
     return sum((end.usage for end in ends), Usage())
 
 
-def _choice(index: int, text: str, reason: str | None) -> dict[str, Json]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+def _choice(
+    index: int,
+    text: str,
+    reason: str | None,
+    tokens: Sequence[TokenLogprob] = (),
+    offset: int = 0,
+) -> dict[str, Json]:
+    """Return a choice; `offset` is where the text of its tokens begins."""
+    return {
+        "index": index,
+        "text": text,
+        "logprobs": logprobs.completion_logprobs(tokens, offset),
+        "finish_reason": reason,
+    }
 
 
 class CompletionChunks:
@@ -146,6 +192,8 @@ class CompletionChunks:
         self._head = head.to_json("text_completion")
         self._include_usage = include_usage
         self._ends: list[ReplyEnd] = []
+        self._offsets: Counter[int] = Counter()
+        """By choice, how many characters its tokens had so far."""
 
     def start(self) -> Iterator[dict[str, Json]]:
         """Yield nothing: the format has no beginning."""
@@ -154,8 +202,11 @@ class CompletionChunks:
     def feed(self, item: ChoiceEvent) -> Iterator[dict[str, Json]]:
         """Yield the chunk of an event."""
         match item.event:
-            case TextDelta(text):
-                yield self._head | {"choices": [_choice(item.choice, text, None)]}
+            case TextDelta(text, tokens):
+                offset = self._offsets[item.choice]
+                self._offsets[item.choice] += logprobs.text_length(tokens)
+                choice = _choice(item.choice, text, None, tokens, offset)
+                yield self._head | {"choices": [choice]}
             case ReplyEnd(reason):
                 self._ends.append(item.event)
                 yield self._head | {"choices": [_choice(item.choice, "", reason)]}

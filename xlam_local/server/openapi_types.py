@@ -11,6 +11,7 @@ BOOLEAN, INTEGER, STRING = {"type": "boolean"}, {"type": "integer"}, {"type": "s
 OBJECT = {"type": "object"}
 NULL = {"type": "null"}
 LIMIT = {"type": "integer", "minimum": 1}
+ALTERNATIVES = {"type": "integer", "minimum": 0, "maximum": 20}
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 JSON_SCHEMA = {"type": ["object", "boolean"]}
 
@@ -98,12 +99,15 @@ COMMON: Types = {
     "tool_choice": choice(one_of("none", "auto", "required"), NAMED),
     "response_format": RESPONSE_FORMAT,
     "json_schema": JSON_SCHEMA,
+    "logprobs": BOOLEAN,
+    "top_logprobs": ALTERNATIVES,
 }
 """The fields of OpenAI's and llama-server's endpoints."""
 
 TOKENS = array({"type": "integer", "minimum": 0})
 COMPLETIONS: Types = {
     "prompt": choice(STRING, TOKENS, array(choice(STRING, TOKENS), minItems=1, maxItems=32)),
+    "logprobs": ALTERNATIVES,
 }
 TOKENIZE: Types = {
     "content": choice(STRING, array(choice(STRING, {"type": "integer", "minimum": 0}))),
@@ -111,6 +115,7 @@ TOKENIZE: Types = {
 }
 FLAT_TOOL = record(["type", "name"], type=one_of("function"), name=STRING, parameters=OBJECT)
 RESPONSES: Types = {
+    "include": array(STRING),
     "input": choice(
         STRING,
         array(

@@ -26,6 +26,8 @@ from ..types import (
     Sampling,
     SystemMessage,
     TextDelta,
+    TokenLogprob,
+    TokenLogprobs,
     Tool,
     ToolCall,
     ToolCallDelta,
@@ -150,8 +152,10 @@ def answer_in_format(
             messages, request.tools, engine, output.grammar, request.sampling
         )
         problems: Sequence[str] = ()
+        logprobs: tuple[TokenLogprob, ...] = ()
         for event in answer:
             if isinstance(event, TextDelta) and output.checked:
+                logprobs += event.logprobs
                 continue
             if isinstance(event, Done) and output.checked:
                 text = _text(messages[-1])
@@ -160,7 +164,7 @@ def answer_in_format(
                     raise InvalidReply(f"The model's JSON is invalid: {' '.join(problems)}")
                 if problems:
                     break
-                yield TextDelta(text)
+                yield TextDelta(text, logprobs)
             yield event
         if not problems:
             return
@@ -192,16 +196,24 @@ class ReplyReader:
         self._stream = CallStream(new_id)
         self._text = ""
         """The text that has been passed on."""
+        self._logprobs: tuple[TokenLogprob, ...] = ()
+        """The tokens that have been passed on."""
+        self._held_logprobs: tuple[TokenLogprob, ...] = ()
+        """The tokens of calls that have not been passed on."""
         self._calls: tuple[ToolCall, ...] = ()
 
     def feed(self, event: Event | GenerationEnd) -> Iterator[ReplyEvent]:
         """Yield what an event of the turn means for the client."""
         match event:
-            case TextDelta(text):
+            case TextDelta(text, logprobs):
                 self._text += text
+                self._logprobs += logprobs
                 yield event
-            case ToolCallDelta(text) if self._live:
-                yield from self._stream.feed(text)
+            case ToolCallDelta(text, logprobs):
+                self._held_logprobs += logprobs
+                if self._live:
+                    yield from self._pass_logprobs()
+                    yield from self._stream.feed(text)
             case ToolCalls(calls):
                 self._calls = calls
             case ToolResult() | SystemMessage():
@@ -213,16 +225,23 @@ class ReplyReader:
         """Prepare for the model's second attempt."""
         if self._stream.ids:
             raise InvalidReply("The model's tool calls are invalid after they were sent.")
-        self._calls = ()
+        self._calls, self._held_logprobs = (), ()
+
+    def _pass_logprobs(self) -> Iterator[TokenLogprobs]:
+        if tokens := self._held_logprobs:
+            self._logprobs += tokens
+            self._held_logprobs = ()
+            yield TokenLogprobs(tokens)
 
     def _end(self, done: Done) -> Iterator[ReplyEvent]:
         reason = done.finish_reason
         if reason not in ("stop", "length", "tool_calls"):
             kind, message = FINISH_ERRORS[reason]
             raise kind(message)
+        yield from self._pass_logprobs()
         yield from self._stream.rest(self._calls)
         ids = self._stream.ids
         calls = tuple(
             replace(call, id=call_id) for call, call_id in zip(self._calls, ids, strict=False)
         )
-        yield ReplyEnd(reason, self._text, calls, done.usage)
+        yield ReplyEnd(reason, self._text, calls, done.usage, self._logprobs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..types import TextDelta, ToolCall, Usage
+from ..types import TextDelta, TokenLogprob, TokenLogprobs, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,12 @@ class ReplyEnd:
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """The tokens of the text and the calls, if they were asked for."""
 
 
-ReplyEvent = TextDelta | CallStart | ArgumentsDelta | ReplyEnd
+ReplyEvent = TextDelta | TokenLogprobs | CallStart | ArgumentsDelta | ReplyEnd
+"""TokenLogprobs are the tokens of calls, those of text are in its TextDelta."""
 
 
 @dataclass(frozen=True, slots=True)

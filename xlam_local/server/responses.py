@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..types import Sampling, TextDelta, Usage
-from . import fields
+from . import fields, logprobs
 from .chat_completions import response_format, tool_choice
 from .fields import Fields
 from .replies import ReplyRequest
@@ -19,14 +19,13 @@ HONORED = frozenset(
     {
         *("model", "input", "instructions", "stream", "max_output_tokens", "text", "seed", "stop"),
         *("tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p", "top_k", "min_p"),
-        *("repeat_penalty", "repeat_last_n"),
+        *("repeat_penalty", "repeat_last_n", "include", "top_logprobs"),
     }
 )
-HARMLESS = fields.HARMLESS | {"reasoning", "include", "stream_options"}
+HARMLESS = fields.HARMLESS | {"reasoning", "stream_options"}
 NEUTRAL: Mapping[str, Sequence[Json]] = {
     "truncation": ("disabled",),
     "background": (False,),
-    "top_logprobs": (0,),
 }
 """Fields that are not supported, with the values that change nothing."""
 ECHOED = ("instructions", "tools", "tool_choice", "max_output_tokens", "metadata", "text")
@@ -60,7 +59,10 @@ def read_request(body: Mapping[str, Json], default: Sampling = Sampling()) -> Re
             tools=tools,
             tool_choice=choice,
             parallel_tool_calls=request.flag("parallel_tool_calls", True),
-            sampling=fields.sampling(request, ("max_output_tokens",), default),
+            sampling=replace(
+                fields.sampling(request, ("max_output_tokens",), default),
+                logprobs=logprobs.of_response(request),
+            ),
             output=response_format(wanted) if wanted else None,
             stream=request.flag("stream"),
         ),
@@ -124,8 +126,8 @@ class ResponseEvents:
     def feed(self, item: ChoiceEvent) -> Iterator[dict[str, Json]]:
         """Yield the events that a part of the reply becomes."""
         match item.event:
-            case TextDelta(text):
-                yield from self._text(text)
+            case TextDelta(text, tokens):
+                yield from self._text(text, logprobs.tokens_json(tokens))
             case CallStart(_, call_id, name):
                 yield from self._close_item()
                 call = {"type": "function_call", "id": new_id("fc"), "call_id": call_id}
@@ -169,6 +171,7 @@ class ResponseEvents:
             "text": {"format": {"type": "text"}},
             "tool_choice": "auto",
             "tools": [],
+            "top_logprobs": sampling.logprobs or 0,
             "top_p": sampling.top_p,
             "truncation": "disabled",
             "usage": usage_json(self._end.usage) if self._end else None,
@@ -176,7 +179,7 @@ class ResponseEvents:
             **self.request.echo,
         }
 
-    def _text(self, text: str) -> Iterator[dict[str, Json]]:
+    def _text(self, text: str, tokens: list[Json]) -> Iterator[dict[str, Json]]:
         if not (self._open and self.output[-1]["type"] == "message"):
             yield from self._close_item()
             message = {"type": "message", "id": new_id("msg"), "role": "assistant"}
@@ -185,8 +188,9 @@ class ResponseEvents:
             yield self._item_event("response.content_part.added", content_index=0, part=part)
             self.output[-1]["content"] = [_text_part("")]
         self.output[-1]["content"][0]["text"] += text
+        self.output[-1]["content"][0]["logprobs"] += tokens
         yield self._item_event(
-            "response.output_text.delta", content_index=0, delta=text, logprobs=[]
+            "response.output_text.delta", content_index=0, delta=text, logprobs=tokens
         )
 
     def _open_item(self, item: dict[str, Json]) -> Iterator[dict[str, Json]]:
@@ -207,7 +211,10 @@ class ResponseEvents:
         if item["type"] == "message":
             (part,) = item["content"]
             yield self._item_event(
-                "response.output_text.done", content_index=0, text=part["text"], logprobs=[]
+                "response.output_text.done",
+                content_index=0,
+                text=part["text"],
+                logprobs=part["logprobs"],
             )
             yield self._item_event("response.content_part.done", content_index=0, part=part)
         else:
