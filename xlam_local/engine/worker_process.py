@@ -34,7 +34,7 @@ MAX_LOG_BYTES = 1_000_000
 COMMAND = (sys.executable, "-P", "-m", "xlam_local.engine.worker")
 
 
-OPENMP_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
+OPENMP_ENVIRONMENT = {"GOMP_SPINCOUNT": "5000"}
 """How long llama.cpp's threads spin until they sleep, if the user has not set it.
 
 By default, OpenMP lets them spin for milliseconds; next to one busy process on two cores that made
