@@ -37,8 +37,8 @@ COMMAND = (sys.executable, "-P", "-m", "xlam_local.engine.worker")
 OPENMP_ENVIRONMENT = {"GOMP_SPINCOUNT": "5000"}
 """How long llama.cpp's threads spin until they sleep, if the user has not set it.
 
-By default, OpenMP lets them spin for milliseconds; next to one busy process on two cores that made
-two threads 1.6 to 4.6 times slower.
+By default, OpenMP lets them spin for milliseconds, which makes two threads many times slower next
+to one busy process on two cores. With 1000, an idle virtual machine sometimes had half the speed.
 https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
 """
 
