@@ -117,9 +117,10 @@ def test_engines_run_as_many_rows_as_they_can_and_share_the_work() -> None:
 
 
 def test_a_row_that_is_wrong_is_an_error_and_others_run() -> None:
+    biased = {"messages": [user("a")], "logit_bias": {"1": 5}}
     wrong = [
         read_row({"custom_id": "x", "body": {"messages": []}}, "row"),
-        read_row({"custom_id": "y", "body": {"messages": [user("a")], "logprobs": True}}, "row"),
+        read_row({"custom_id": "y", "body": biased}, "row"),
     ]
     found = by_id(Batch([Echo()]).run([*wrong, *rows("a")]))
     assert not found["a"].error

@@ -70,7 +70,7 @@ def test_references_may_be_recursive() -> None:
         ({"const": float("nan")}, "/const: expected a JSON value."),
         ({"multipleOf": 0}, "/multipleOf: expected a number greater than 0."),
         ({"anyOf": {}}, "/anyOf: expected a list of schemas."),
-        ({"properties": []}, "/properties: expected an object of schemas."),
+        ({"properties": [1]}, "/properties: expected an object of schemas."),
         ({"$ref": 7}, "/$ref: expected a string."),
     ],
 )

@@ -19,7 +19,7 @@ COMMANDS = {
         "batch", "Run the requests of IN, one per line, and append each result to OUT."
     ),
     "bench": Target(
-        "bench", "Measure the speed on this machine, next to llama-cpp-python in the same run."
+        "bench", "Measure the speed on this machine, next to llama-cpp-python, or that of a server."
     ),
     "cache": Target("cache", "List or delete the prompts in the prompt cache on disk."),
     "call": Target("call", "Turn TEXT into calls to the --tools, as JSON; no tool runs."),

@@ -35,7 +35,7 @@ import click
 @click.option("--picture", type=click.Path(path_type=Path), help="Write a bar chart as SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(**values: Any) -> None:
-    """Measure the speed on this machine, next to llama-cpp-python in the same run, or of a server.
+    """Measure the speed on this machine, next to llama-cpp-python, or that of a server.
 
     Each round measures everything once; the output shows medians and spreads. Other programs that
     run at the same time distort the result.
