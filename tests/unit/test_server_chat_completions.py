@@ -112,8 +112,8 @@ def test_a_required_call_is_corrected_by_a_call() -> None:
 
 def test_calls_that_stay_invalid_are_an_error() -> None:
     # Not 500: after that, OpenAI's and Anthropic's clients repeat a request by themselves.
-    reply = ask(add_call(a="2"), add_call(a="2"), tools=[ADD], status=422)
-    assert reply["error"]["type"] == "invalid_reply_error"
+    reply = ask(add_call(a="2"), add_call(a="2"), tools=[ADD], status=400)
+    assert reply["error"]["type"] == "invalid_request_error"
     assert reply["error"]["code"] == "invalid_reply"
     assert "after one correction" in reply["error"]["message"]
 
@@ -383,7 +383,7 @@ def test_json_that_is_checked_after_decoding_is_corrected_once() -> None:
 
 def test_json_that_stays_invalid_is_an_error() -> None:
     schema = {"type": "array", "uniqueItems": True}
-    reply = ask(["[1, 1]"], ["[1, 1]"], json_schema=schema, status=422)
+    reply = ask(["[1, 1]"], ["[1, 1]"], json_schema=schema, status=400)
     assert reply["error"]["code"] == "invalid_reply"
 
 

@@ -52,7 +52,6 @@ ERROR_TYPES: Mapping[int, str] = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
-    422: "invalid_reply_error",
     503: "overloaded_error",
 }
 STATUS: tuple[tuple[type[XlamError], int, str | None], ...] = (
@@ -61,9 +60,9 @@ STATUS: tuple[tuple[type[XlamError], int, str | None], ...] = (
     (UsageError, 400, None),
     (SchemaError, 400, "invalid_schema"),
     (GrammarError, 400, "invalid_grammar"),
-    # Clients repeat a request after a status of 500 or more by themselves; the correction of the
-    # reply was that second attempt.
-    (InvalidReply, 422, "invalid_reply"),
+    # Clients repeat a request after a status of 500 or more by themselves, and litellm after 422;
+    # the correction of the reply was that second attempt.
+    (InvalidReply, 400, "invalid_reply"),
     (OutOfMemory, 503, "out_of_memory"),
     (EngineCrashed, 500, "engine_crashed"),
 )

@@ -23,7 +23,7 @@ BODIES: Mapping[str, tuple[Collection[str], str, types.Types]] = {
     "/api/chat": (ollama.HONORED, "messages", types.OLLAMA),
 }
 """The fields of the request to each path, the one that is required, and the schemas of its own."""
-ERRORS = ("400", "401", "403", "408", "413", "415", "421", "422", "500", "503")
+ERRORS = ("400", "401", "403", "408", "413", "415", "421", "500", "503")
 PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 
 
