@@ -203,6 +203,24 @@ def test_what_finds_no_room_is_written_with_the_next_message(path: Path) -> None
     assert history.messages(conversation.id) == [TALK[0], large, UserMessage("Again.")]
 
 
+def test_what_found_no_room_is_written_when_the_conversation_is_flushed(path: Path) -> None:
+    history = History(path)
+    conversation = Conversation(history)
+    conversation.append(TALK[0])
+    database = history._database
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    large = AssistantMessage("x" * 100_000)
+    with pytest.raises(HistoryError, match="no space left"):
+        conversation.append(large)
+    with pytest.raises(HistoryError, match="no space left"):
+        conversation.flush()
+    database.execute("PRAGMA max_page_count = 1000000")
+    conversation.flush()
+    assert conversation.id is not None
+    assert history.messages(conversation.id) == [TALK[0], large]
+
+
 def test_a_held_file_is_said_to_be_held(path: Path) -> None:
     history = History(path)
     conversation = Conversation(history)

@@ -248,7 +248,7 @@ WRONG = {
     "another choice": (sending(event(index=1)), "a choice that was not asked for"),
     "another reply's id": (sending(event(), {**event(), "id": "cmpl-2"}), "id of another reply"),
     "text after the end": (sending(event(finish_reason="stop"), event()), "text follows the end"),
-    "a number as text": (sending(event(text=5)), "something else in the place of text"),
+    "a number as text": (sending(event(text=5)), "a text that is not a string"),
     "a long line": (sending("x" * (2 << 20)), "a line of its answer is over 1048576 bytes"),
 }
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import fake_hub, gguf_files
-from xlam_local.errors import XlamError
+from xlam_local.errors import HistoryError, XlamError
+from xlam_local.history import Conversation
 from xlam_local.models import Store, catalog, licenses, list_installed
 from xlam_local.models.hub import HubClient
 from xlam_local.tui.state import system_stats, tool_catalog
 from xlam_local.tui.state.background import BackgroundJob
+from xlam_local.tui.state.conversation import CurrentConversation
 from xlam_local.tui.state.download import Download
 from xlam_local.tui.state.turn_stats import TurnStats
 from xlam_local.tui.widgets.status_bar import (
@@ -25,9 +27,34 @@ from xlam_local.tui.widgets.status_bar import (
     status_line,
     status_parts,
 )
-from xlam_local.types import ContextUsage, Done, PrefillProgress, TextDelta, Tool, Usage
+from xlam_local.types import (
+    AssistantMessage,
+    ContextUsage,
+    Done,
+    PrefillProgress,
+    TextDelta,
+    Tool,
+    Usage,
+    UserMessage,
+)
 
 MIB = 1 << 20
+
+
+def test_what_cannot_be_saved_when_the_history_is_closed_is_reported(tmp_path: Path) -> None:
+    current = CurrentConversation(tmp_path / "history.db", tmp_path)
+    assert current.open_history() == []
+    assert current.history is not None
+    database = current.history._database
+    current._saved = Conversation(current.history)
+    current._saved.append(UserMessage("Hello."))
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(HistoryError):
+        current._saved.append(AssistantMessage("x" * 100_000))
+    current.close()
+    assert "no space left" in current.close_error
+    assert current.close_error.endswith("The end of the conversation is not saved.")
 
 
 def test_a_job_collects_its_items_and_keeps_its_value_or_its_error() -> None:

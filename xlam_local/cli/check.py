@@ -94,7 +94,7 @@ class CheckCommand:
 @click.option(
     "--user-model",
     metavar="NAME",
-    help="Let this model play the user in the place of the script; the rates then depend on both.",
+    help="Let this model play the user instead of the script. The rates then depend on it too.",
 )
 @click.option(
     "--export",

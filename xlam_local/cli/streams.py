@@ -9,6 +9,7 @@ import os
 import re
 import select
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
@@ -32,7 +33,10 @@ class OutputClosed(Exception):
 class _OutputFile(io.FileIO):
     """A standard stream for writing; after the first error, all else is dropped."""
 
-    _failed = False
+    def __init__(self, descriptor: int, report: Callable[[OSError], None]) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._report = report
+        self._failed = False
 
     def write(self, data: Any, /) -> int:
         """Write some of the bytes; wait if the reader is slow and the stream does not block."""
@@ -43,23 +47,19 @@ class _OutputFile(io.FileIO):
                 select.select([], [self], [])
         except OSError as error:
             self._failed = True
-            return self._fail(error, len(data))
+            self._report(error)
+            return len(data)
         return count
 
-    def _fail(self, error: OSError, count: int) -> int:
-        raise NotImplementedError
+
+def _report_stdout(error: OSError) -> None:
+    if isinstance(error, BrokenPipeError):
+        raise OutputClosed from error
+    raise OutputError(f"stdout cannot be written: {error.strerror}.") from error
 
 
-class _Stdout(_OutputFile):
-    def _fail(self, error: OSError, count: int) -> int:
-        if isinstance(error, BrokenPipeError):
-            raise OutputClosed from error
-        raise OutputError(f"stdout cannot be written: {error.strerror}.") from error
-
-
-class _Stderr(_OutputFile):
-    def _fail(self, error: OSError, count: int) -> int:
-        return count
+def _report_stderr(error: OSError) -> None:
+    """Do nothing: there is no other place for messages."""
 
 
 class _Replaced:
@@ -80,8 +80,8 @@ def prepare() -> None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # for answers; files are read as bytes
-    sys.stdout = _text(_Stdout(1, "w", closefd=False), sys.stdout, REPLACE)
-    sys.stderr = _text(_Stderr(2, "w", closefd=False), sys.stderr, "backslashreplace")
+    sys.stdout = _text(_OutputFile(1, _report_stdout), sys.stdout, REPLACE)
+    sys.stderr = _text(_OutputFile(2, _report_stderr), sys.stderr, "backslashreplace")
 
 
 def finish() -> None:

@@ -36,7 +36,8 @@ class Checker(CheckerProcess):
 
     def cases(self, category: str) -> Sequence[Json]:
         """Return the cases of a category, as the original shows them to a model."""
-        return self.request({"cases": category})["cases"]  # type: ignore[no-any-return]
+        cases: Sequence[Json] = self.request({"cases": category})["cases"]
+        return cases
 
     def judge(self, category: str, case_id: str, reply: str) -> Json:
         """Return the original's verdict on the reply to a single-turn case."""

@@ -189,7 +189,7 @@ class Leaderboard:
 
 
 def _asking_handler(original: Any, ask: Callable[[Json], Json]) -> Any:
-    """Return the original handler with replies that `ask` returns, in the place of a server's."""
+    """Return the original handler with replies that `ask` returns instead of a server."""
 
     class _AskingHandler(original):  # type: ignore[misc]
         later: Json

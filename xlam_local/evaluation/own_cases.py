@@ -179,9 +179,9 @@ def _checker_function(tool: Tool) -> Json:
     }
     required = list(parameters.get("required", []))
     described = {"type": "dict", "properties": properties, "required": required}
-    return json.loads(  # type: ignore[no-any-return]
-        json.dumps({"name": tool.name, "description": tool.description, "parameters": described})
-    )
+    function = {"name": tool.name, "description": tool.description, "parameters": described}
+    copied: Json = json.loads(json.dumps(function))
+    return copied
 
 
 def _checker_schema(schema: Any) -> Json:

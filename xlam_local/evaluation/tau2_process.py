@@ -86,11 +86,13 @@ class Tau2Process(CheckerProcess):
 
     def tasks(self) -> Sequence[str]:
         """Return the ids of the tasks of the domain."""
-        return self.request(self._tasks)["tasks"]  # type: ignore[no-any-return]
+        tasks: Sequence[str] = self.request(self._tasks)["tasks"]
+        return tasks
 
     def seeds(self, seed: int, trials: int) -> Sequence[int]:
         """Return the seed of each trial, as the original chooses them."""
-        return self.request({"seed": seed, "trials": trials})["seeds"]  # type: ignore[no-any-return]
+        seeds: Sequence[int] = self.request({"seed": seed, "trials": trials})["seeds"]
+        return seeds
 
     def play(self, task: str, trial: int, arguments: Json, stop: Event) -> Json:
         """Play a trial; return the original's record of it, and whether it was passed.

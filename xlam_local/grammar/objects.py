@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from ..gbnf import (
     ANYTHING,
@@ -212,10 +213,14 @@ def _blocks(builder: RuleBuilder, rule: str, pairs: list[Pair]) -> list[Pair]:
             name,
             (0, 0, False),
             _steps(block, [], None, 0),
-            lambda state, last=last: state[0] > max(last, 0),  # type: ignore[misc]
+            partial(_is_past, max(last, 0)),
         )
         blocks.append((last >= 0, Ref(name)))
     return blocks
+
+
+def _is_past(index: int, state: Position) -> bool:
+    return state[0] > index
 
 
 def _unordered(

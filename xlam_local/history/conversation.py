@@ -65,9 +65,7 @@ class Conversation:
             record = replace(record, model_sha256=self.model_sha256, adapters=self.adapters)
         self._unwritten.append((message, record))
         self._partial.clear()
-        if self.id is not None or any(isinstance(one, UserMessage) for one, _ in self._unwritten):
-            self._write(self._unwritten)
-            self._unwritten.clear()
+        self._write_messages()
 
     def append_partial(self, text: str) -> None:
         """Store a part of an answer, so that little is lost if the program is killed.
@@ -80,11 +78,12 @@ class Conversation:
             self.flush()
 
     def flush(self) -> None:
-        """Write the part of an answer that is not yet written.
+        """Write the messages and the part of an answer that are not yet written.
 
         Raises:
             HistoryError: the file cannot be written now.
         """
+        self._write_messages()
         if self.id is not None and self._partial:
             self.history.append_partial(self.id, "".join(self._partial))
             self._partial.clear()
@@ -97,6 +96,15 @@ class Conversation:
         if self.id is not None:
             self.history.truncate(self.id, index)
             self.index = min(index, self.index)
+
+    def _write_messages(self) -> None:
+        """Write the messages that are not yet written, if the user has said something."""
+        if self._unwritten and (
+            self.id is not None
+            or any(isinstance(message, UserMessage) for message, _ in self._unwritten)
+        ):
+            self._write(self._unwritten)
+            self._unwritten.clear()
 
     def _write(self, items: list[tuple[Message, ReplyRecord | None]]) -> None:
         records = enumerate((record for _, record in items), self.index)

@@ -97,7 +97,7 @@ def _add_tools(
         result = {"role": "tool", "content": _text(row["output"]), "name": _text(row["name"])}
         if row["tool_call_id"]:
             result["tool_call_id"] = row["tool_call_id"]
-        failed = "exception" in row.keys() and bool(row["exception"])  # noqa: SIM118
+        failed = bool(dict(row).get("exception"))  # older databases lack the column
         messages.append({**result, "is_error": failed})
     return [
         {

@@ -149,7 +149,7 @@ def _object(data: Json, host: str) -> Mapping[str, Json]:
 
 def _text(value: Json, host: str) -> str:
     if value is not None and not isinstance(value, str):
-        raise _wrong(host, "a chunk has something else in the place of text")
+        raise _wrong(host, "a chunk has a text that is not a string")
     return value or ""
 
 

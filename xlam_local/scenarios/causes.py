@@ -162,7 +162,7 @@ def _forbidden(found: _Findings) -> Finding | None:
 
 
 def _wrong_call(found: _Findings) -> Finding | None:
-    """Name what was called in the place of a right call."""
+    """Name what was called instead of a right call."""
     missing, extra = found.match()
     for wanted in missing:
         same = [result.call for result in extra if result.call.name == wanted.name]

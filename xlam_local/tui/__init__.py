@@ -70,6 +70,8 @@ def run(
     terminal_hangup.watch(sys.stdin.fileno(), clean_up)
     with temporary:
         XlamApp(controller).run()
+    if error := controller.conversation.close_error:
+        print(error, file=sys.stderr)
 
 
 def _load_engine(name: str | None, controller: ChatController) -> LoadSteps:

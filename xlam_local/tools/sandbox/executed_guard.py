@@ -21,8 +21,8 @@ Identity = tuple[int, int, str]
 class ExecutedGuard:
     """The files in a folder that other programs execute, before an isolated program runs.
 
-    Those that exist are mounted read-only. Those that the program creates, or puts in the place of
-    others, are renamed when it has ended.
+    Those that exist are mounted read-only. Those that the program creates or replaces are
+    renamed when it has ended.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +37,8 @@ class CurrentConversation:
     """The LoRA adapters of the model, as in `NAME+NAME:SCALE`."""
     history_opened: bool = False
     """Whether `open_history` has finished, with or without a history."""
+    close_error: str = ""
+    """What could not be saved when the history was closed."""
     _saved: Conversation | None = None
     """Records the session's messages in the history."""
 
@@ -222,9 +223,11 @@ class CurrentConversation:
         return Summary(0, title_of(self.messages), now, now, model)
 
     def close(self) -> None:
-        """Save what is not saved yet, and close the history."""
+        """Save what is not saved yet, and close the history; `close_error` says what failed."""
         if self._saved is not None:
-            with suppress(HistoryError):
+            try:
                 self._saved.flush()
+            except HistoryError as error:
+                self.close_error = f"{error} The end of the conversation is not saved."
         if self.history is not None:
             self.history.close()
