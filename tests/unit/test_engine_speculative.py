@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,34 @@ def test_a_draft_is_decoded_in_one_batch(qwen_path: Path, count: int) -> None:
     engine.close()
 
 
+def drafted(engine: LocalEngine, tokens: Sequence[int]) -> int:
+    """Return how many tokens are drafted for a reply if a draft token costs half a batch."""
+    costs = BatchCosts()
+    for size, seconds in ((1, 1.0), (2, 1.5), (16, 8.5)):
+        costs.record(size, seconds)
+    context, (sequence,) = engine.context, engine.context.sequences
+    sequence.truncate(0)
+    decoder = PromptLookupDecoder(context, sequence, costs, speculative=None)
+    for token in tokens:
+        for request in decoder.read([token], NoConstraint()):
+            context.decode([request])
+    decoder.finish()
+    assert sequence.tokens == list(tokens)
+    return decoder.drafted
+
+
+def test_tokens_are_drafted_once_predictions_were_right(qwen_path: Path) -> None:
+    engine = LocalEngine.load(qwen_path, LoadOptions(context_size=512, threads=1, batch_size=32))
+    repeated = list(range(1000, 1010))
+    assert drafted(engine, repeated) == 0
+    assert drafted(engine, [*repeated, *repeated[:2]]) == 0
+    assert drafted(engine, [*repeated, *repeated[:3]]) == 1
+    assert drafted(engine, repeated * 3) > 5
+    misleading = [token for last in range(1, 20) for token in (7, 8, 100 + last)]
+    assert drafted(engine, misleading) == 0
+    engine.close()
+
+
 def test_the_cost_of_a_batch_is_interpolated() -> None:
     costs = BatchCosts()
     assert costs.seconds(2) is None
@@ -80,3 +109,7 @@ def test_tokens_after_the_last_occurrence_are_looked_up() -> None:
     assert prompt_lookup([1, 2, 9, 1, 2, 3, 1, 2], 9) == [3, 1, 2]
     assert prompt_lookup([1, 2, 3], 4) == []
     assert prompt_lookup([1], 4) == []
+    assert prompt_lookup([], 4) == []
+    assert prompt_lookup([1, 1, 1], 4) == [1]
+    shifted = 1 << 8  # Its bytes are those of 1, one byte later.
+    assert prompt_lookup([0, shifted, shifted, 1, 1, 5, 1, 1], 1) == [5]

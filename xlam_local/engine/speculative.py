@@ -2,10 +2,14 @@
 
 The tokens that followed an earlier occurrence of the last tokens are drafted, and decoded in one
 batch with a token that is certain. Drafts that turn out wrong are removed from the KV cache.
+
+While drafts cost more than they are expected to save, the next token is still predicted, without
+decoding it. These predictions show when drafts become worthwhile.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Generator, Sequence
 
 from .constraint import Constraint
@@ -17,8 +21,10 @@ Decoding = Generator[DecodeRequest, None, None]
 MAX_DRAFT_TOKENS = 8
 NGRAM_TOKENS = 2
 """How many tokens must match for the tokens after them to be drafted."""
-INITIAL_ACCEPTANCE = 0.7
-"""The assumed share of correct drafts before any was checked."""
+INITIAL_ACCEPTANCE = 0.5
+"""The assumed share of correct drafts before any prediction was checked."""
+ACCEPTANCE_STEPS = 20
+"""The resolution of the acceptance for which draft lengths are computed."""
 COST_MARGIN = 1.05
 """How much more time a draft must be expected to save than it costs."""
 EQUAL_SPEED = 0.97
@@ -27,6 +33,8 @@ NEW_VALUE_WEIGHT = 0.2
 """The weight of the newest measurement in a moving average."""
 REPLAN_READS = 32
 """How many reads a computed draft length is used for."""
+TOKEN_TYPE = "i"
+"""The array type of a token, as in llama.cpp."""
 
 
 class BatchCosts:
@@ -95,10 +103,12 @@ class PromptLookupDecoder:
         self._may_draft = may_draft
         self._draft: list[int] = []
         """Drafted tokens at the end of the sequence."""
+        self._predicted: int | None = None
+        """The predicted next token, if nothing was drafted."""
         self._acceptance = INITIAL_ACCEPTANCE
-        """Moving average of the share of correct drafts."""
-        self._draft_lengths: dict[int, int] = {}
-        """The best draft length by the number of certain tokens."""
+        """Moving average of the share of correct drafts and predictions."""
+        self._draft_lengths: dict[tuple[int, int], int] = {}
+        """The best draft length by the number of certain tokens and the acceptance."""
         self._reads = 0
         self.drafted = 0
         """Tokens drafted so far."""
@@ -108,7 +118,7 @@ class PromptLookupDecoder:
     def read(self, tokens: Sequence[int], constraint: Constraint) -> Decoding:
         """Append tokens that the grammar has accepted; `logits` are then those after the last."""
         correct = common_prefix_length(tokens, self._draft)
-        self._record_acceptance(correct, rejected=correct < len(tokens))
+        self._record_acceptance(tokens, correct)
         if correct == len(tokens):
             self._draft = self._draft[correct:]
             return
@@ -123,7 +133,7 @@ class PromptLookupDecoder:
         common = common_prefix_length(tokens, held)
         if common == len(tokens) < len(held):
             common -= 1  # The logits after a token are lost when a later one is removed.
-        self._draft = []
+        self._draft, self._predicted = [], None
         self._sequence.truncate(common)
         if rest := tokens[len(held) :]:
             yield from self._decode(rest)
@@ -143,11 +153,16 @@ class PromptLookupDecoder:
             self._sequence.truncate(len(self._sequence.tokens) - len(self._draft))
             self._draft = []
 
-    def _record_acceptance(self, correct: int, rejected: bool) -> None:
-        if not self._draft:
-            return
-        self.accepted += correct
-        for outcome in [1.0] * correct + [0.0] * rejected:
+    def _record_acceptance(self, tokens: Sequence[int], correct: int) -> None:
+        """Record how many of the tokens were drafted, or whether the first was predicted."""
+        outcomes: list[bool] = []
+        if self._draft:
+            self.accepted += correct
+            outcomes = [True] * correct + [False] * (correct < len(tokens))
+        elif self._predicted is not None and tokens:
+            outcomes = [tokens[0] == self._predicted]
+        self._predicted = None
+        for outcome in outcomes:
             self._acceptance += NEW_VALUE_WEIGHT * (outcome - self._acceptance)
 
     def _decode(self, tokens: Sequence[int]) -> Decoding:
@@ -160,17 +175,17 @@ class PromptLookupDecoder:
     def _propose(self, tokens: Sequence[int], constraint: Constraint) -> list[int]:
         """Return a draft to decode after `tokens`, as far as the grammar allows it."""
         context, held = self._context, self._sequence.tokens
-        if not self._may_draft():
+        if self._speculative is False or not self._may_draft():
             return []
-        length = MAX_DRAFT_TOKENS if self._speculative else 0
-        if self._speculative is None:
-            length = self._best_draft_length(len(tokens))
+        best = MAX_DRAFT_TOKENS if self._speculative else self._best_draft_length(len(tokens))
         # The draft shares one batch with the tokens, and the context must have room for both.
         free = min(context.batch_size, context.size - len(held)) - len(tokens)
-        length = min(length, free)
-        if length <= 0:
+        length = max(0, min(best, free))
+        found = prompt_lookup([*held, *tokens], max(length, 1))
+        if not length:
+            self._predicted = found[0] if found else None
             return []
-        draft = constraint.valid_prefix(prompt_lookup([*held, *tokens], length))
+        draft = constraint.valid_prefix(found)
         self.drafted += len(draft)
         return draft
 
@@ -179,9 +194,10 @@ class PromptLookupDecoder:
         self._reads += 1
         if self._reads % REPLAN_READS == 0:
             self._draft_lengths.clear()
-        if certain not in self._draft_lengths:
-            self._draft_lengths[certain] = self._compute_draft_length(certain)
-        return self._draft_lengths[certain]
+        key = certain, round(self._acceptance * ACCEPTANCE_STEPS)
+        if key not in self._draft_lengths:
+            self._draft_lengths[key] = self._compute_draft_length(certain)
+        return self._draft_lengths[key]
 
     def _compute_draft_length(self, certain: int) -> int:
         """Return the draft length that saves most time in a batch with `certain` tokens."""
@@ -204,11 +220,15 @@ class PromptLookupDecoder:
 
 def prompt_lookup(tokens: Sequence[int], max_tokens: int) -> list[int]:
     """Return the tokens after the last earlier occurrence of the final NGRAM_TOKENS tokens."""
-    ngram = list(tokens[-NGRAM_TOKENS:])
-    first = ngram[0]
-    for start in range(len(tokens) - NGRAM_TOKENS - 1, -1, -1):
-        if tokens[start] == first and list(tokens[start : start + NGRAM_TOKENS]) == ngram:
-            return list(tokens[start + NGRAM_TOKENS : start + NGRAM_TOKENS + max_tokens])
+    packed = array(TOKEN_TYPE, tokens)
+    data, size = packed.tobytes(), packed.itemsize
+    ngram = data[-NGRAM_TOKENS * size :]
+    end = len(data) - 1  # Leave out the final occurrence.
+    while (start := data.rfind(ngram, 0, end)) >= 0:
+        if start % size == 0:
+            after = start // size + NGRAM_TOKENS
+            return list(tokens[after : after + max_tokens])
+        end = start + len(ngram) - 1
     return []
 
 
