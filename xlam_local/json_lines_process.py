@@ -96,7 +96,6 @@ class JsonLinesProcess:
         self._end = end
         self._max_line_bytes = max_line_bytes
         self._buffer = bytearray()
-        self._last_activity = time.monotonic()
         self._searched = 0
         """How many bytes of the buffer are known to contain no line break."""
         self._closed = False
@@ -134,10 +133,6 @@ class JsonLinesProcess:
         """Return whether the process is running."""
         return not has_exited(self.process)
 
-    def idle_s(self) -> float:
-        """Return the seconds since a message was last sent or output last arrived."""
-        return time.monotonic() - self._last_activity
-
     def send(self, message: Json, timeout_s: float) -> None:
         """Send a message.
 
@@ -146,8 +141,7 @@ class JsonLinesProcess:
             TimeoutError: the process did not read the whole message in time, so that no other
                 message can follow.
         """
-        self._last_activity = time.monotonic()
-        deadline = self._last_activity + timeout_s
+        deadline = time.monotonic() + timeout_s
         data = memoryview(json.dumps(message).encode() + b"\n")
         with selectors.DefaultSelector() as selector:
             try:
@@ -233,7 +227,6 @@ class JsonLinesProcess:
         data = os.read(self._output, READ_BYTES)
         if not data:
             raise self._ended()
-        self._last_activity = time.monotonic()
         self._buffer += data
         return True
 

@@ -180,6 +180,26 @@ def test_a_process_that_hangs_is_stopped(qwen_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_time_in_which_nobody_waits_is_not_silence(qwen_path: Path) -> None:
+    """As after Ctrl-Z, which stops the program and its engine."""
+    engine = SubprocessEngine.load(qwen_path, OPTIONS)
+    engine.hang_timeout_s = 1.5
+    items = engine.generate(user_prompt(engine), None, LONG)
+    while not isinstance(next(items), str):
+        pass
+    pid = engine.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(2.0)
+    while next(items) != Heartbeat():
+        pass
+    os.kill(pid, signal.SIGCONT)
+    assert isinstance(list(items)[-1], GenerationEnd)
+    assert engine.pid == pid
+    engine.close()
+
+
+@pytest.mark.slow
 def test_closing_frees_the_memory(qwen_path: Path) -> None:
     engine = SubprocessEngine.load(qwen_path, OPTIONS)
     pid = engine.pid

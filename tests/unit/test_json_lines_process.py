@@ -43,7 +43,6 @@ def test_a_message_that_does_not_arrive_in_time_is_none() -> None:
         started = time.monotonic()
         assert process.receive(0.2) is None
         assert time.monotonic() - started < 5
-        assert 0 < process.idle_s() < 5
         with pytest.raises(TimeoutError):
             process.request({}, 0.1)
 

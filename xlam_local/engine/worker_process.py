@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -23,6 +24,11 @@ from .worker_protocol import Json
 
 POLL_S = 0.1
 """How long `receive` waits for a message."""
+MAX_SILENCE_STEP_S = 1.0
+"""The longest time without a message that counts at once.
+
+More time has passed between two polls if this program was stopped, as by Ctrl-Z.
+"""
 READ_TIMEOUT_S = 3600.0
 """The longest wait for one read; it also ends when the process ends."""
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -61,6 +67,9 @@ class WorkerProcess:
         self._error: EngineCrashed | None = None
         """Why no more answers arrive."""
         self._closing_reason = ""
+        self._silence_s = 0.0
+        """How long nothing has arrived while somebody waited."""
+        self._silence_measured = time.monotonic()
         threading.Thread(target=self._read, name="engine answers", daemon=True).start()
 
     @property
@@ -98,6 +107,7 @@ class WorkerProcess:
         Raises:
             EngineCrashed: the process has ended, or did not read for `hang_timeout_s`.
         """
+        self._silence_s = 0.0
         try:
             self._process.send(message, hang_timeout_s)
         except ProcessEnded as error:
@@ -115,7 +125,7 @@ class WorkerProcess:
         try:
             answer = self._answers[number].get(timeout=POLL_S)
         except Empty:
-            if self._process.idle_s() > hang_timeout_s:
+            if self._measure_silence() > hang_timeout_s:
                 raise self._stop_hanging(hang_timeout_s) from None
             return None
         if isinstance(answer, EngineCrashed):
@@ -149,8 +159,17 @@ class WorkerProcess:
             for answers in self._answers.values():
                 answers.put(self._error)
 
+    def _measure_silence(self) -> float:
+        """Return the seconds of silence; threads that wait at once do not add to each other."""
+        with self._lock:
+            now = time.monotonic()
+            self._silence_s += min(now - self._silence_measured, MAX_SILENCE_STEP_S)
+            self._silence_measured = now
+            return self._silence_s
+
     def _put(self, message: Json) -> None:
         with self._lock:
+            self._silence_s = 0.0
             if answers := self._answers.get(message.get("number", -1)):
                 answers.put(message)
 
