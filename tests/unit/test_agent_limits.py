@@ -8,6 +8,7 @@ import pytest
 from tests.fakes.fake_engine import Scripted
 from tests.fakes.turns import ADD_2_3, PARAMETERS, add_call, finish_reason, play
 from xlam_local.agent import TurnOptions
+from xlam_local.agent.earlier_results import ALREADY_KNOWN
 from xlam_local.agent.limits import BUDGET_WARNING, LAST_REPLY, TurnLimits, TurnUsage
 from xlam_local.errors import ToolError, TurnLimitExceeded, error_for
 from xlam_local.session import Session
@@ -35,18 +36,17 @@ def fail(a: int, b: int) -> None:
 FAILS = Tool("add", "Add.", PARAMETERS, Effect.READ, fail)
 
 
-def test_the_model_is_warned_of_a_repeated_call_before_the_loop_ends() -> None:
+def test_the_last_reply_after_a_loop_reads_the_call_once() -> None:
     engine = Scripted(ADD_2_3, ADD_2_3, ADD_2_3, ["5"])
     events = play(engine)
-    assert warnings(events) == [
-        "You have made the same call twice. Make a different call, or answer.",
-        LAST_REPLY,
-    ]
-    assert "the same call twice" in engine.prompts[2]
+    assert warnings(events) == [LAST_REPLY]
+    assert [written.count(ADD_2_3[0]) for written in engine.prompts] == [0, 1, 2, 1]
+    assert ALREADY_KNOWN in engine.prompts[2]
+    assert ALREADY_KNOWN not in engine.prompts[3]
     assert finish_reason(events) == "loop"
 
 
-def test_a_model_can_answer_after_the_warning() -> None:
+def test_a_model_can_answer_after_a_repeated_call() -> None:
     assert finish_reason(play(Scripted(ADD_2_3, ADD_2_3, ["5"]))) == "stop"
 
 

@@ -20,7 +20,7 @@ from xlam_local.agent import TurnOptions, turn
 from xlam_local.agent.earlier_results import ALREADY_KNOWN, NOT_RUN_AGAIN
 from xlam_local.agent.limits import LAST_REPLY
 from xlam_local.errors import ToolError, UsageError
-from xlam_local.grammar import compile_tools
+from xlam_local.grammar import for_last_answer
 from xlam_local.types import (
     AssistantMessage,
     ContextUsage,
@@ -229,7 +229,7 @@ def test_a_turn_ends_after_max_steps() -> None:
     events = play(engine, options=TurnOptions(max_steps=3))
     assert finish_reason(events) == "max_steps"
     assert LAST_REPLY in engine.prompts[3]
-    assert engine.grammars[3] is compile_tools([ADD], "none").grammar
+    assert engine.grammars[3] is for_last_answer()
     assert AssistantMessage("0, 1 and 2.") in events
 
 

@@ -34,6 +34,7 @@ WEATHER = Tool(
 )
 NO_DESCRIPTION = Tool("ping", "", {})
 CALL = ToolCall("call_0", "weather/now.get", {"place": "Zürich", "days": [1, None]})
+OTHER_CALL = ToolCall("call_1", "ping", {})
 LONG: list[Message] = [
     SystemMessage(" Be brief. "),
     UserMessage("Hi "),
@@ -210,3 +211,19 @@ def test_an_xlam_model_is_recognized_by_its_metadata(
     metadata: dict[str, str], family: Family | None
 ) -> None:
     assert prompt.xlam_family(metadata) is family
+
+
+@pytest.mark.parametrize("last", [UserMessage("And now?"), SystemMessage("Answer.")])
+def test_calls_that_did_not_run_are_left_out_before_the_last_text(last: Message) -> None:
+    ran: list[Message] = [UserMessage("Hi"), ToolCalls((CALL,)), ToolResult(CALL, "3 °C")]
+    skipped = ToolResult(CALL, "You have it.", ok=True, skipped=True)
+    again: list[Message] = [ToolCalls((CALL,)), skipped]
+    both: list[Message] = [ToolCalls((CALL, OTHER_CALL)), skipped, ToolResult(OTHER_CALL, "pong")]
+    other: list[Message] = [ToolCalls((OTHER_CALL,)), ToolResult(OTHER_CALL, "pong")]
+
+    def written(*messages: Message) -> str:
+        return prompt.text(prompt.render(messages, [WEATHER], QWEN))
+
+    assert written(*ran, *again, last) == written(*ran, last)
+    assert written(*ran, *both, last) == written(*ran, *other, last)
+    assert "You have it." in written(*ran, *again)

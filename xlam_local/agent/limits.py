@@ -11,7 +11,10 @@ from ..types import FinishReason
 
 MAX_REPETITIONS = 3
 """A turn ends when the same calls, or the same error, occur this often."""
-LAST_REPLY = "No more tools can be called in this turn. Answer now with what you know."
+LAST_REPLY = (
+    "Do not call tools any more. Tell the user the answer in a sentence, with the results above."
+)
+"""What the model reads after a limit. Small models repeat a text that does not ask for one."""
 LAST_REPLY_TOKENS = 512
 """The maximum length of the reply after a limit was reached."""
 LIMIT_NOTICES: Mapping[FinishReason, str] = {
@@ -92,8 +95,6 @@ class TurnLimits:
         return new
 
     def _due(self, usage: TurnUsage) -> Iterable[str]:
-        if _highest(self.call_counts) == MAX_REPETITIONS - 1:
-            yield "You have made the same call twice. Make a different call, or answer."
         if _highest(self.error_counts) == MAX_REPETITIONS - 1:
             yield (
                 "The same error occurred twice. Try something else, or answer with what you know."

@@ -212,7 +212,8 @@ class _Turn:
         yield fitted.usage
         rendered = prompt.render(fitted.messages, self.tools, self.engine.prompt_format)
         parser, end = self.reply_parser(compiled, rendered), GenerationEnd()
-        items = self.engine.generate(rendered, compiled.enforced, sampling)
+        enforced = grammar.for_last_answer() if self.at_limit else compiled.enforced
+        items = self.engine.generate(rendered, enforced, sampling)
         for item in items:
             if not isinstance(item, GenerationEnd) and self.timed_out():
                 items.close()

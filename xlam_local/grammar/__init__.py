@@ -17,6 +17,7 @@ from ..types import Schema, Tool
 from . import reply_format
 from .call_opening import CALL_END_TAGS, CALL_TAGS, CallDetector, ends_in_reasoning
 from .compiler import GrammarCompiler, rule_names, shared_rules
+from .last_answer import LAST_ANSWER
 from .report import KeywordReport, keyword_reports
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "compile_schema",
     "compile_tools",
     "ends_in_reasoning",
+    "for_last_answer",
     "for_schema",
 ]
 
@@ -153,6 +155,12 @@ def _parts(tools: tuple[tuple[str, str], ...]) -> tuple[CompiledTool, ...]:
     return tuple(
         _part(tool, name, schema) for (tool, schema), name in zip(tools, names, strict=True)
     )
+
+
+@lru_cache(maxsize=1)
+def for_last_answer() -> Grammar:
+    """Return the grammar of a text that does not begin as calls do, also not in a later line."""
+    return prune(Grammar({"root": LAST_ANSWER}, {}))
 
 
 def for_schema(schema: Schema | bool) -> Grammar:

@@ -15,6 +15,7 @@ from .detection import (
     format_to_json,
 )
 from .instructions import calls_json, tool_json, tool_text, tool_token_counts
+from .skipped_calls import skipped_calls, without_skipped_calls
 from .xlam_format import FAMILIES, LLAMA, QWEN, Family
 from .xlam_models import xlam_family
 
@@ -31,6 +32,7 @@ __all__ = [
     "format_from_json",
     "format_to_json",
     "render",
+    "skipped_calls",
     "text",
     "tool_json",
     "tool_text",
@@ -47,12 +49,14 @@ def render(
 ) -> Prompt:
     """Return the prompt after which the model writes its next message.
 
+    Calls that did not run are left out, unless they are the last messages.
     `listing` replaces the text that lists the tools. The evaluation uses it, because the handlers
     of the leaderboard write tools in ASCII and with all keys of their definitions.
 
     Raises:
         PromptError: the model's chat template cannot render this conversation.
     """
+    messages = without_skipped_calls(messages)
     if isinstance(prompt_format, Family):
         parts = xlam_format.prompt_parts(messages, tools, prompt_format, listing)
         return tuple(_merged(parts, prompt_format.special_tokens))

@@ -20,6 +20,7 @@ from ...types import (
 )
 from .report import ExportReport
 from .selection import (
+    FAILED_CALL,
     MISSING_RESULT,
     SPECIAL_TOKENS,
     UNKNOWN_TOOLS,
@@ -177,6 +178,7 @@ def _checked(
     known = [conversation.replies[place] for place in places if place in conversation.replies]
     end = places[-1] + 1 if places else 0
     said = conversation.messages[:end]
+    repeated = _skipped_places(conversation, end)
     reason = ""
     if not known:
         reason = UNKNOWN_TOOLS
@@ -190,12 +192,31 @@ def _checked(
         reason = OTHER_PROMPT
     elif _has_missing_result(conversation, end):
         reason = MISSING_RESULT
+    elif repeated is None:
+        reason = FAILED_CALL
     elif has_special_token(said, known[0].tools):
         reason = SPECIAL_TOKENS
-    if reason:
+    if reason or repeated is None:
         report.leave_out(reason)
         return None
-    return said, known[0].tools, learned
+    kept = [place for place in range(end) if place not in repeated]
+    learned = {number for number, place in enumerate(kept) if place in learned}
+    return [said[place] for place in kept], known[0].tools, learned
+
+
+def _skipped_places(conversation: TrainingConversation, end: int) -> set[int] | None:
+    """Return the places of calls that did not run, and of their results; prompts omit them.
+
+    None means that only some calls of a reply did not run.
+    """
+    found: set[int] = set()
+    for place in conversation.model_places:
+        results = conversation.results_of(place)
+        if place < end and any(result.skipped for result in results):
+            if not all(result.skipped for result in results):
+                return None
+            found.update(range(place, place + 1 + len(results)))
+    return found
 
 
 def _has_missing_result(conversation: TrainingConversation, end: int) -> bool:

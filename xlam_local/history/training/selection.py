@@ -61,7 +61,7 @@ class TrainingConversation:
             results = self.results_of(place)
             if len(results) < len(message.calls):
                 return MISSING_RESULT
-            if not all(result.ok for result in results):
+            if not all(result.ok and not result.skipped for result in results):
                 return FAILED_CALL
         return ""
 
