@@ -39,7 +39,7 @@ def _read_tools(safe_folder: SafeFolder) -> Iterator[Tool]:
         """List the files and folders in a folder.
 
         Args:
-            folder: A path relative to the working folder; "." is the working folder itself.
+            folder: A path relative to the working folder. Leave it out to list the working folder.
         """
         return _list_folder(safe_folder, folder)
 
