@@ -18,7 +18,7 @@ from tests.fakes.serve_process import server
 from tests.fakes.terminal_command import run_in_terminal
 from xlam_local import prompt
 from xlam_local.bench import report as figures
-from xlam_local.bench.sequences import SEQUENCE_COUNTS
+from xlam_local.bench.report import SEQUENCE_COUNTS
 from xlam_local.generators import drain
 from xlam_local.grammar import compile_tools
 from xlam_local.remote.address import parse_url

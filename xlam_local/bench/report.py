@@ -29,6 +29,10 @@ MEMORY_MEASURED = "memory, measured"
 MEMORY_PREDICTED = "memory, predicted"
 
 
+SEQUENCE_COUNTS = (1, 2, 4, 8)
+"""How many replies are written at once."""
+
+
 def at_once(count: int) -> str:
     """Return the name of the figure of replies that are written at once."""
     return f"calls, {count} sequence{'s' if count > 1 else ''}"
@@ -54,7 +58,7 @@ RATIOS = (
     *((f"{count} sequences / 1", at_once(count), at_once(1)) for count in (2, 4, 8)),
     *(
         (f"{count} at once / llama-server", at_once(count), server_at_once(count))
-        for count in (1, 2, 4, 8)
+        for count in SEQUENCE_COUNTS
     ),
     ("memory, measured / predicted", MEMORY_MEASURED, MEMORY_PREDICTED),
 )
@@ -67,8 +71,14 @@ PICTURE_FIGURES = (
     CALLS_LLAMA_GRAMMAR,
     FREE_LLAMA_CPP_PYTHON,
     CALLS_LLAMA_SERVER,
+    *(name for count in SEQUENCE_COUNTS for name in (at_once(count), server_at_once(count))),
 )
-OTHER_PROGRAMS = {CALLS_LLAMA_GRAMMAR, CALLS_LLAMA_SERVER, FREE_LLAMA_CPP_PYTHON}
+OTHER_PROGRAMS = {
+    CALLS_LLAMA_GRAMMAR,
+    CALLS_LLAMA_SERVER,
+    FREE_LLAMA_CPP_PYTHON,
+    *map(server_at_once, SEQUENCE_COUNTS),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from . import report as figures
 from . import workload
 from .llama_cpp_python import LlamaCppPython
 from .llama_server import server_speed
-from .report import Report
-from .sequences import SEQUENCE_COUNTS, measure_sequences
+from .report import SEQUENCE_COUNTS, Report
+from .sequences import measure_sequences
 
 MAX_TEXT_TOKENS = 64
 TEXTS_PER_ROUND = 3

@@ -12,9 +12,8 @@ from ..types import GenerationEnd, Message, Prompt, Sampling, SystemMessage, Use
 from . import report as figures
 from . import workload
 from .llama_server import server_reply_tokens
-from .report import Report
+from .report import SEQUENCE_COUNTS, Report
 
-SEQUENCE_COUNTS = (1, 2, 4, 8)
 CITIES = ("Oslo", "Rome", "Lima", "Tokyo", "Cairo", "Quito", "Paris", "Delhi")
 TOKENS_PER_S = "tokens/s"
 
