@@ -31,6 +31,7 @@ from xlam_local import grammar, prompt
 from xlam_local.bench import workload
 from xlam_local.bench.sequences import CITIES
 from xlam_local.engine import LoadOptions
+from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.hardware import compute_cores
 from xlam_local.types import GenerationEnd, Prompt, Sampling, SystemMessage, UserMessage
@@ -49,7 +50,7 @@ Answer = Callable[[Prompt], tuple[int, float]]
 """Writes the reply to a prompt; returns its number of tokens, and those read in a second."""
 
 
-def prompts(engine: SubprocessEngine, clients: int, day: int) -> list[Prompt]:
+def prompts(engine: SubprocessEngine | LocalEngine, clients: int, day: int) -> list[Prompt]:
     """Return a prompt for each client; another day has other questions."""
     messages = [
         (

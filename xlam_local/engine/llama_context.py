@@ -28,6 +28,8 @@ GGML_TYPES = {
 }
 CPU_PREFILL_TOKENS = 64
 """Prompt tokens that a CPU decodes in one batch. More are hardly faster, and delay progress."""
+UNIFIED_KV = True
+"""Whether all sequences share one KV cache, and so can share prefixes."""
 DECODE_ABORTED = 2
 """What llama_decode returns after the abort callback returned true."""
 
@@ -249,7 +251,7 @@ def _context_params(model: LlamaModel, size: int, options: LoadOptions) -> Any:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = size * options.sequences
     params.n_seq_max = options.sequences
-    params.kv_unified = True
+    params.kv_unified = UNIFIED_KV
     params.n_batch = params.n_ubatch = min(options.batch_size, size)
     params.n_threads = params.n_threads_batch = options.threads or compute_cores()
     params.type_k = params.type_v = GGML_TYPES[options.kv_cache_type]
