@@ -72,7 +72,7 @@ def run_cases(
 ) -> Iterator[Json]:
     """Run the cases that are not in the checkpoint yet; yield the row of each when it is saved.
 
-    As many run at once as the engine has sequences. Close the generator to stop.
+    Rows that are saved at once come in the order of the cases. As many run at once as the engine has sequences. Close the generator to stop.
     """
     missing = [case for case in cases if case.id not in checkpoint.done]
     meter, lock = EnergyMeter(), Lock()
@@ -106,11 +106,13 @@ def run_cases(
 
         pool = stack.enter_context(ThreadPoolExecutor(count))
         try:
-            running = {pool.submit(run, case) for case in missing}
+            running = [pool.submit(run, case) for case in missing]
             while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
+                done = wait(running, return_when=FIRST_COMPLETED).done
+                for future in running:
+                    if future in done:
+                        yield future.result()
+                running = [future for future in running if future not in done]
         finally:
             judges.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
