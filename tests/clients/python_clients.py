@@ -70,8 +70,16 @@ def openai_responses(url: str) -> None:
 
     responses = OpenAI(base_url=f"{url}/v1", api_key=KEY).responses
     tool = {"type": "function", "strict": False, **FUNCTION}
-    called = responses.create(model=MODEL, input="twice", tools=[tool])
-    assert [item.type for item in called.output] == ["function_call"] * 2
+
+    def kinds_of(text: str, **options) -> list[str]:
+        made = responses.create(model=MODEL, input=text, tools=[tool], **options)
+        return [item.type for item in made.output]
+
+    assert kinds_of("add") == ["function_call"]
+    assert kinds_of("twice") == ["function_call"] * 2
+    for choice in ("required", {"type": "function", "name": "add"}):
+        assert kinds_of("hello", tool_choice=choice) == ["function_call"]
+    assert kinds_of("add", tool_choice="none") == ["message"]
     answered = responses.create(model=MODEL, input="hello", instructions="Be brief.", tools=[tool])
     assert answered.output_text == "Hello there."
     with responses.stream(model=MODEL, input="add", tools=[tool]) as stream:
@@ -101,6 +109,7 @@ def openai_completions(url: str) -> None:
 def openai_agents(url: str) -> None:
     from agents import (
         Agent,
+        ModelSettings,
         OpenAIChatCompletionsModel,
         OpenAIResponsesModel,
         Runner,
@@ -108,6 +117,10 @@ def openai_agents(url: str) -> None:
         set_tracing_disabled,
     )
     from openai import AsyncOpenAI
+    from pydantic import BaseModel
+
+    class Sum(BaseModel):
+        sum: int
 
     set_tracing_disabled(True)
 
@@ -125,6 +138,14 @@ def openai_agents(url: str) -> None:
             async for _ in streamed.stream_events():
                 pass
             assert streamed.final_output == "The sum is 5."
+            assert (await Runner.run(agent, "hello")).final_output == "Hello there."
+            for choice in ("required", "add"):
+                forced = agent.clone(model_settings=ModelSettings(tool_choice=choice))
+                assert (await Runner.run(forced, "hello")).final_output == "The sum is 5."
+            silent = agent.clone(model_settings=ModelSettings(tool_choice="none"))
+            assert (await Runner.run(silent, "add")).final_output == "Hello there."
+            structured = agent.clone(tools=[], output_type=Sum)
+            assert (await Runner.run(structured, "add")).final_output == Sum(sum=5)
 
     asyncio.run(run())
 
@@ -144,6 +165,10 @@ def langchain(url: str) -> None:
     results = [ToolMessage("5", tool_call_id=call["id"]) for call in called.tool_calls]
     assert with_tools.invoke([("user", "twice"), called, *results]).content == "The sum is 5."
     assert with_tools.invoke("hello").content == "Hello there."
+    assert len(with_tools.invoke("add").tool_calls) == 1
+    named = model.bind_tools([TOOL], tool_choice="add")
+    assert len(named.invoke("hello").tool_calls) == 1
+    assert model.bind_tools([TOOL], tool_choice="none").invoke("add").content == "Hello there."
     forced = model.bind_tools([TOOL], tool_choice="required", parallel_tool_calls=False)
     assert len(forced.invoke("hello").tool_calls) == 1
     sum_schema = {"title": "Sum", **SUM}
@@ -151,9 +176,13 @@ def langchain(url: str) -> None:
 
 
 def pydantic_ai(url: str) -> None:
-    from pydantic_ai import Agent
+    from pydantic import BaseModel
+    from pydantic_ai import Agent, NativeOutput
     from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
+
+    class Sum(BaseModel):
+        sum: int
 
     provider = OpenAIProvider(base_url=f"{url}/v1", api_key=KEY)
     for kind in (OpenAIChatModel, OpenAIResponsesModel):
@@ -165,7 +194,13 @@ def pydantic_ai(url: str) -> None:
             """Add two numbers."""
             return a + b
 
-        assert agent.run_sync("twice").output == "The sum is 5."
+        for text in ("add", "twice"):
+            assert agent.run_sync(text).output == "The sum is 5."
+        assert agent.run_sync("hello").output == "Hello there."
+        silent = {"tool_choice": "none"}
+        assert agent.run_sync("add", model_settings=silent).output == "Hello there."
+        structured = Agent(kind(MODEL, provider=provider), output_type=NativeOutput(Sum))
+        assert structured.run_sync("add").output == Sum(sum=5)
 
         async def streamed(agent: Agent = agent) -> str:
             async with agent.run_stream("add") as result:
@@ -179,15 +214,21 @@ def llm(url: str) -> None:
     import llm as library
     from llm.default_plugins.openai_models import Chat
 
-    model = Chat(MODEL, model_name=MODEL, api_base=f"{url}/v1", supports_tools=True)
+    abilities = {"supports_tools": True, "supports_schema": True}
+    model = Chat(MODEL, model_name=MODEL, api_base=f"{url}/v1", **abilities)
     model.key = KEY
 
     def add(a: int, b: int) -> int:
         """Add two numbers."""
         return a + b
 
-    chain = model.chain("twice", tools=[library.Tool.function(add)], key=KEY)
-    assert chain.text() == "The sum is 5."
+    for text in ("add", "twice"):
+        for stream in (False, True):
+            tools = [library.Tool.function(add)]
+            chain = model.chain(text, tools=tools, key=KEY, stream=stream)
+            assert chain.text() == "The sum is 5."
+    made = model.prompt("add", schema=SUM, stream=False, key=KEY).text()
+    assert json.loads(made) == {"sum": 5}
     assert model.prompt("hello", stream=True, key=KEY).text() == "Hello there."
 
 
@@ -203,10 +244,14 @@ def instructor(url: str) -> None:
     patched = library.from_openai(client, mode=library.Mode.JSON_SCHEMA)
     made = patched.chat.completions.create(model=MODEL, messages=user("add"), response_model=Sum)
     assert made.sum == 5
+    parts = patched.chat.completions.create_partial(
+        model=MODEL, messages=user("add"), response_model=Sum
+    )
+    assert list(parts)[-1].sum == 5
 
 
 def smolagents(url: str) -> None:
-    from smolagents import OpenAIModel, Tool
+    from smolagents import OpenAIModel, Tool, ToolCallingAgent
 
     class Add(Tool):
         name, description, output_type = "add", "Add two numbers.", "integer"
@@ -221,6 +266,16 @@ def smolagents(url: str) -> None:
     model = OpenAIModel(model_id=MODEL, api_base=f"{url}/v1", api_key=KEY)
     message = model.generate(user("add"), tools_to_call_from=[Add()])
     assert message.tool_calls[0].function.name == "add"
+    message = model.generate(user("twice"), tools_to_call_from=[Add()])
+    assert len(message.tool_calls) == 2
+    for stream in (False, True):
+        agent = ToolCallingAgent(
+            tools=[Add()], model=model, stream_outputs=stream, verbosity_level=0
+        )
+        assert agent.run("add") == "5"
+    wanted = {"type": "json_schema", "json_schema": {"name": "sum", "schema": SUM}}
+    made = model.generate(user("add"), response_format=wanted)
+    assert json.loads(made.content) == {"sum": 5}
 
 
 def anthropic(url: str) -> None:
@@ -245,8 +300,14 @@ def anthropic(url: str) -> None:
     ]
     done = messages.create(messages=history, system="Be brief.", **shared)
     assert done.content[0].text == "The sum is 5."
-    forced = messages.create(messages=user("hello"), tool_choice={"type": "any"}, **shared)
-    assert forced.stop_reason == "tool_use"
+    for choice in ({"type": "any"}, {"type": "tool", "name": "add"}):
+        forced = messages.create(messages=user("hello"), tool_choice=choice, **shared)
+        assert forced.stop_reason == "tool_use"
+    silent = messages.create(messages=user("add"), tool_choice={"type": "none"}, **shared)
+    assert silent.content[0].text == "Hello there."
+    assert len(messages.create(messages=user("add"), **shared).content) == 1
+    with messages.stream(messages=user("hello"), **shared) as stream:
+        assert "".join(stream.text_stream) == "Hello there."
     counted = messages.count_tokens(model=MODEL, messages=user("hello"), tools=[tool])
     assert counted.input_tokens > 10
 
@@ -258,7 +319,10 @@ def ollama(url: str) -> None:
     twice = client.chat(MODEL, user("twice"), tools=[TOOL]).message
     assert [call.function.arguments for call in twice.tool_calls][1] == {"a": 4, "b": 5}
     called = client.chat(MODEL, user("add"), tools=[TOOL]).message
-    chunks = list(client.chat(MODEL, user("hello"), stream=True))
+    assert len(called.tool_calls) == 1
+    streamed = client.chat(MODEL, user("twice"), tools=[TOOL], stream=True)
+    assert sum(len(chunk.message.tool_calls or ()) for chunk in streamed) == 2
+    chunks = list(client.chat(MODEL, user("hello"), tools=[TOOL], stream=True))
     assert "".join(chunk.message.content for chunk in chunks) == "Hello there."
     assert chunks[-1].done_reason == "stop"
     made = client.chat(MODEL, user("add"), format=SUM).message.content
@@ -280,8 +344,22 @@ def litellm(url: str) -> None:
     built = stream_chunk_builder(chunks).choices[0].message.tool_calls
     found = [json.loads(call.function.arguments) for call in built]
     assert found == [{"a": 2, "b": 3}, {"a": 4, "b": 5}]
-    forced = completion(messages=user("hello"), tool_choice="required", **options).choices[0]
-    assert forced.message.tool_calls
+    named = {"type": "function", "function": {"name": "add"}}
+    for choice in ("required", named):
+        forced = completion(messages=user("hello"), tool_choice=choice, **options).choices[0]
+        assert forced.message.tool_calls
+    assert len(completion(messages=user("add"), **options).choices[0].message.tool_calls) == 1
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": "5"}
+        for call in called.message.tool_calls
+    ]
+    history = [*user("twice"), called.message.model_dump(), *results]
+    done = completion(messages=history, **options).choices[0]
+    assert done.message.content == "The sum is 5."
+    wanted = {"type": "json_schema", "json_schema": {"name": "sum", "schema": SUM, "strict": True}}
+    untooled = {key: value for key, value in options.items() if key != "tools"}
+    made = completion(messages=user("add"), response_format=wanted, **untooled).choices[0]
+    assert json.loads(made.message.content) == {"sum": 5}
     answered = completion(messages=user("hello"), tool_choice="none", **options).choices[0]
     assert answered.message.content == "Hello there."
 

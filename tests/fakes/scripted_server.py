@@ -58,19 +58,20 @@ class Obedient:
 def reply(text: str, grammar: Enforced | None) -> str:
     """Return the reply to a prompt, within the grammar."""
     last = text.split("<|im_start|>")[-2]
+    after_result = last.startswith("tool") or "Observation:" in last  # smolagents writes that
     calls_only = isinstance(grammar, Grammar) and "call" in grammar.rules
     may_call = calls_only or isinstance(grammar, TextOrCalls)
     if isinstance(grammar, Grammar) and not may_call and "sum" in to_gbnf(grammar):
         return '{"sum": 5}'
-    if may_call and (calls_only or not (last.startswith("tool") or "hello" in last)):
-        name = "final_answer" if "final_answer" in text and last.startswith("tool") else "add"
+    if may_call and (calls_only or not (after_result or "hello" in last)):
+        name = "final_answer" if "final_answer" in text and after_result else "add"
         if name == "final_answer":
             return json.dumps([{"name": name, "arguments": {"answer": "5"}}])
         calls = [{"name": "add", "arguments": {"a": 2, "b": 3}}]
         if "twice" in last:
             calls.append({"name": "add", "arguments": {"a": 4, "b": 5}})
         return json.dumps(calls)
-    return "The sum is 5." if last.startswith("tool") else "Hello there."
+    return "The sum is 5." if after_result else "Hello there."
 
 
 def main() -> None:
