@@ -16,7 +16,9 @@ from .trial import CheckSetup, Trial, play_trial
 from .variations import Variation
 
 Row = Mapping[str, Any]
-ROW_KEYS = ("id", "scenario", "variation", "run", "case", "passed", "cause")
+ROW_KEYS = (
+    *("id", "scenario", "variation", "run", "case", "user", "passed", "cause", "detail", "diff"),
+)
 
 
 def plan_trials(

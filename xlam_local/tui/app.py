@@ -331,6 +331,17 @@ class XlamApp(BackgroundApp):
 
     # Commands for models, tools and the app.
 
+    def command_check(self, argument: str) -> None:
+        """Show the results of a check."""
+        if not argument:
+            raise UsageError("A file is missing: /check FILE")
+        # The app's start does not need the modules of scenarios.
+        from ..scenarios.check_run import read_rows
+        from .screens.check import CheckScreen
+
+        path = Path(argument).expanduser()
+        self.push_screen(CheckScreen(path, read_rows(path)))
+
     def command_models(self, _argument: str) -> None:
         """Open the models screen."""
         # Importing the models takes 50 ms, which the start of the app does not need.

@@ -45,6 +45,7 @@ COMMANDS = (
     Command("rename", "Rename this conversation", "TITLE"),
     Command("export", "Export this conversation to a .md, .json or .jsonl file", "FILE"),
     Command("import", "Import a conversation from a .json or .jsonl file", "FILE"),
+    Command("check", "Show the rates of a check that was saved with --out", "FILE"),
     Command("theme", "Change the color theme", "NAME"),
     Command("help", "Show keys and commands", key="f1", label="Help"),
     Command("quit", "Quit", key="ctrl+q"),
