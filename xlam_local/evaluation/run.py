@@ -72,7 +72,8 @@ def run_cases(
 ) -> Iterator[Json]:
     """Run the cases that are not in the checkpoint yet; yield the row of each when it is saved.
 
-    Rows that are saved at once come in the order of the cases. As many run at once as the engine has sequences. Close the generator to stop.
+    Rows that are saved at once come in the order of the cases. As many run at once as the engine
+    has sequences. Close the generator to stop.
     """
     missing = [case for case in cases if case.id not in checkpoint.done]
     meter, lock = EnergyMeter(), Lock()
