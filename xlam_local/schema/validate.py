@@ -55,11 +55,10 @@ def _validator(schema: str) -> tuple[Validator, Mapping[str, Any]]:
 @lru_cache(maxsize=1)
 def validators() -> type[Validator]:
     """Return a draft 2020-12 validator that treats patterns and formats as the grammar does."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
+    import jsonschema.validators as jsonschema
 
-    library = Draft202012Validator
-    extended: type[Validator] = extend(  # type: ignore[no-untyped-call]
+    library = jsonschema.Draft202012Validator
+    extended: type[Validator] = jsonschema.extend(  # type: ignore[no-untyped-call]
         library, validation_keywords.keywords(library.VALIDATORS)
     )
     return extended

@@ -336,11 +336,9 @@ class XlamApp(BackgroundApp):
         if not argument:
             raise UsageError("A file is missing: /check FILE")
         # The app's start does not need the modules of scenarios.
-        from ..scenarios.check_run import read_rows
         from .screens.check import CheckScreen
 
-        path = Path(argument).expanduser()
-        self.push_screen(CheckScreen(path, read_rows(path)))
+        self.push_screen(CheckScreen(Path(argument).expanduser()))
 
     def command_models(self, _argument: str) -> None:
         """Open the models screen."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from ...evaluation.table import percent
-from ...scenarios.check_run import Row
+from ...scenarios.check_run import read_rows
 from ...scenarios.rates import ScenarioRate, pass_rates, scenario_rates
 from ...scenarios.report import (
     UNRELIABLE,
@@ -39,17 +39,22 @@ LABEL_COLUMNS = 17
 
 
 class CheckScreen(Screen[None]):
-    """A list of scenarios with their rates, and the failures of the selected one."""
+    """A list of scenarios with their rates, and the failures of the selected one.
+
+    Raises:
+        UsageError: the file does not exist, or has no rows.
+        IntegrityError: a line is damaged.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back", priority=True, key_display="esc"),
     ]
 
-    def __init__(self, path: Path, rows: Sequence[Row]) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.rows = rows
-        self.rates = scenario_rates(rows)
+        self.rows = read_rows(path)
+        self.rates = scenario_rates(self.rows)
 
     def compose(self) -> ComposeResult:
         """Create the list and the details."""
