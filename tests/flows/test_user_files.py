@@ -26,7 +26,8 @@ JSON_FILE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_text(""),
     "deep": lambda path: path.write_text("[" * 3000 + "]" * 3000),
     "number": lambda path: path.write_text('{"a": ' + "9" * 5000 + "}"),
-    "surrogate": lambda path: path.write_text('{"a": 1e999}'),
+    "exponent": lambda path: path.write_text('{"a": 1e999}'),
+    "surrogate": lambda path: path.write_text('{"a": "\\ud83d"}'),
     "infinity": lambda path: path.write_text('{"a": Infinity}'),
     "twice": lambda path: path.write_text('{"a": 1, "a": 2}'),
 }
@@ -116,6 +117,12 @@ def test_a_fault_in_mcp_json_is_named_in_the_list_of_tools(own_folders: Path, fa
         ("config/policy.toml", "[[rule]]\ntool = 'f'\naction = 'deny'\n", "ask hi --no-tools", ""),
         ("t.json", '[{"name": "abc"}]', "grammar t.json", "abc"),
         ("t.toml", "[[tool]]\nname = 'abc'\ncommand = ['x']\n", "grammar t.toml --trust", "abc"),
+        (
+            "t.py",
+            "from xlam_local import tool\n\n@tool\ndef abc(a: int) -> int:\n    return a\n",
+            "grammar t.py --trust",
+            "abc",
+        ),
         (
             "c.json",
             '{"messages": [{"role": "user", "content": "abc"}]}',
