@@ -18,7 +18,7 @@ from tests.fakes.toolsets import TOOLSETS
 from xlam_local import ggml_devices, grammar
 from xlam_local.engine import LoadOptions
 from xlam_local.engine.local_engine import LocalEngine
-from xlam_local.engine.subprocess_engine import SubprocessEngine
+from xlam_local.engine.subprocess_engine import Generation, SubprocessEngine
 from xlam_local.errors import EngineCrashed, ModelError, ModelMissing, PromptError
 from xlam_local.types import GenerationEnd, Heartbeat, Notice, PrefillProgress, Sampling
 
@@ -163,15 +163,21 @@ def test_a_crash_during_a_reply_is_one_error(
     assert "".join(item for item in again if isinstance(item, str)) == text
 
 
-@pytest.mark.slow
-def test_a_process_that_hangs_is_stopped(qwen_path: Path) -> None:
-    engine = SubprocessEngine.load(qwen_path, OPTIONS)
-    engine.hang_timeout_s = 1.0
+def stopped_reply(engine: SubprocessEngine) -> tuple[Generation, int]:
+    """Begin a reply, and stop the engine's process; return the reply and the process ID."""
     items = engine.generate(user_prompt(engine), None, LONG)
     while not isinstance(next(items), str):
         pass
     assert engine.pid is not None
     os.kill(engine.pid, signal.SIGSTOP)
+    return items, engine.pid
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_is_stopped(qwen_path: Path) -> None:
+    engine = SubprocessEngine.load(qwen_path, OPTIONS)
+    engine.hang_timeout_s = 1.0
+    items, _ = stopped_reply(engine)
     with pytest.raises(
         EngineCrashed, match="did not respond for 1 seconds; its process was stopped"
     ):
@@ -184,12 +190,7 @@ def test_time_in_which_nobody_waits_is_not_silence(qwen_path: Path) -> None:
     """As after Ctrl-Z, which stops the program and its engine."""
     engine = SubprocessEngine.load(qwen_path, OPTIONS)
     engine.hang_timeout_s = 1.5
-    items = engine.generate(user_prompt(engine), None, LONG)
-    while not isinstance(next(items), str):
-        pass
-    pid = engine.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
+    items, pid = stopped_reply(engine)
     time.sleep(2.0)
     while next(items) != Heartbeat():
         pass
@@ -216,7 +217,7 @@ def test_it_ends_with_the_program_that_started_it(qwen_path: Path, tmp_path: Pat
     script.write_text(
         "import sys, os\n"
         "from pathlib import Path\n"
-        "from xlam_local.engine.subprocess_engine import SubprocessEngine\n"
+        "from xlam_local.engine.subprocess_engine import Generation, SubprocessEngine\n"
         "engine = SubprocessEngine.load(Path(sys.argv[1]))\n"
         "print(engine.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"

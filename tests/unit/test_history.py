@@ -186,39 +186,40 @@ def test_many_threads_and_programs_write_at_once(path: Path) -> None:
     assert all(summary.messages == 2 for summary in history.summaries())
 
 
-def test_what_finds_no_room_is_written_with_the_next_message(path: Path) -> None:
+LARGE = AssistantMessage("x" * 100_000)
+
+
+def full_history(path: Path) -> tuple[History, Conversation]:
+    """Return a history without room for another page, and a conversation with one message."""
     history = History(path)
     conversation = Conversation(history)
     conversation.append(TALK[0])
-    database = history._database
-    (pages,) = database.execute("PRAGMA page_count").fetchone()
-    database.execute(f"PRAGMA max_page_count = {pages}")
-    large = AssistantMessage("x" * 100_000)
+    (pages,) = history._database.execute("PRAGMA page_count").fetchone()
+    history._database.execute(f"PRAGMA max_page_count = {pages}")
+    return history, conversation
+
+
+def test_what_finds_no_room_is_written_with_the_next_message(path: Path) -> None:
+    history, conversation = full_history(path)
     with pytest.raises(HistoryError, match="no space left"):
-        conversation.append(large)
+        conversation.append(LARGE)
     assert conversation.id is not None
     assert history.messages(conversation.id) == TALK[:1]
-    database.execute("PRAGMA max_page_count = 1000000")
+    history._database.execute("PRAGMA max_page_count = 1000000")
     conversation.append(UserMessage("Again."))
-    assert history.messages(conversation.id) == [TALK[0], large, UserMessage("Again.")]
+    assert history.messages(conversation.id) == [TALK[0], LARGE, UserMessage("Again.")]
 
 
 def test_what_found_no_room_is_written_when_the_conversation_is_flushed(path: Path) -> None:
-    history = History(path)
-    conversation = Conversation(history)
-    conversation.append(TALK[0])
-    database = history._database
-    (pages,) = database.execute("PRAGMA page_count").fetchone()
-    database.execute(f"PRAGMA max_page_count = {pages}")
-    large = AssistantMessage("x" * 100_000)
+    history, conversation = full_history(path)
     with pytest.raises(HistoryError, match="no space left"):
-        conversation.append(large)
+        conversation.append(LARGE)
     with pytest.raises(HistoryError, match="no space left"):
         conversation.flush()
-    database.execute("PRAGMA max_page_count = 1000000")
+    history._database.execute("PRAGMA max_page_count = 1000000")
     conversation.flush()
     assert conversation.id is not None
-    assert history.messages(conversation.id) == [TALK[0], large]
+    assert history.messages(conversation.id) == [TALK[0], LARGE]
 
 
 def test_a_held_file_is_said_to_be_held(path: Path) -> None:

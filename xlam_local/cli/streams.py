@@ -59,7 +59,7 @@ def _report_stdout(error: OSError) -> None:
 
 
 def _report_stderr(error: OSError) -> None:
-    """Do nothing: there is no other place for messages."""
+    """Ignore the error, because there is no other stream for messages."""
 
 
 class _Replaced:

@@ -15,7 +15,7 @@ from .detection import (
     format_to_json,
 )
 from .instructions import calls_json, tool_json, tool_text, tool_token_counts
-from .skipped_calls import skipped_calls, without_skipped_calls
+from .skipped_calls import without_skipped_calls
 from .xlam_format import FAMILIES, LLAMA, QWEN, Family
 from .xlam_models import xlam_family
 
@@ -32,7 +32,6 @@ __all__ = [
     "format_from_json",
     "format_to_json",
     "render",
-    "skipped_calls",
     "text",
     "tool_json",
     "tool_text",

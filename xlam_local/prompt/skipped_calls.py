@@ -17,7 +17,7 @@ def without_skipped_calls(messages: Sequence[Message]) -> list[Message]:
     end = _end_of_last_text(messages)
     for place, message in enumerate(messages[:end]):
         if isinstance(message, ToolCalls):
-            skipped = skipped_calls(messages, place)
+            skipped = _skipped_calls(messages, place)
             calls = tuple(call for call in message.calls if call not in skipped)
             if calls:
                 kept.append(replace(message, calls=calls))
@@ -26,7 +26,7 @@ def without_skipped_calls(messages: Sequence[Message]) -> list[Message]:
     return [*kept, *messages[end:]]
 
 
-def skipped_calls(messages: Sequence[Message], place: int) -> list[ToolCall]:
+def _skipped_calls(messages: Sequence[Message], place: int) -> list[ToolCall]:
     """Return the calls of the message at `place` that did not run."""
     skipped = []
     for message in messages[place + 1 :]:
