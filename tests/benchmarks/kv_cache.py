@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
-from tests.benchmarks.sequences import CONTEXT, RULES, SAMPLING, prompts
+from tests.benchmarks.sequences import CONTEXT, RULES, SAMPLING, requests
 from tests.fakes.resources import FILES, fetch
 from xlam_local.engine import LoadOptions, llama_context, sequence_pool
 from xlam_local.engine.grammar_text import GrammarSerializer
@@ -43,7 +43,10 @@ def measure(model: Path, options: LoadOptions) -> tuple[float, float]:
     """Return the seconds of cold and of warm requests."""
     with closing(LocalEngine.load(model, options)) as engine:
         _ = engine.constraint_compiler
-        cold, warm = (prompts(engine, CLIENTS, day) for day in (24, 25))
+        cold, warm = (
+            [request.prompt(engine.prompt_format) for request in requests(CLIENTS, day)]
+            for day in (24, 25)
+        )
         return write_all(engine, cold), write_all(engine, warm)
 
 

@@ -1,18 +1,22 @@
 """Measure several requests at once, beside one after the other and beside llama.cpp's own server.
 
 usage: python -m tests.benchmarks.sequences [--model NAME] [--clients N] [--sequences N]
-                                            [--rounds N] [--peer-python PATH]
+                                            [--rounds N] [--http] [--peer-python PATH]
 
 All clients offer the same tools and ask different questions. `cold` counts from an empty KV cache,
 `disk` has the tools in the prompt cache on disk, and `warm` follows on the same engine with other
 questions. The longest wait is that until a reply has ended, as a multiple of the mean. `prefill` is
-one prompt of about 1,600 tokens. --peer-python is an interpreter that has the package xllamacpp,
-which contains llama-server; it gets the same prompts and the JSON Schema of the same calls.
+one prompt of about 1,600 tokens. --http also sends the same questions to `xlam-local serve`, in
+requests of OpenAI's form with `tool_choice: required`. --peer-python is an interpreter that has the
+package xllamacpp, which contains llama-server; it gets the same prompts and the JSON Schema of the
+same calls.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import statistics
 import subprocess
 import tempfile
@@ -27,14 +31,15 @@ from typing import Any
 import httpx2
 
 from tests.fakes.resources import FILES, fetch
-from xlam_local import grammar, prompt
+from tests.fakes.server_process import ServerProcess, server_process
+from xlam_local import grammar, openai_format, prompt
 from xlam_local.bench import workload
 from xlam_local.bench.sequences import CITIES
 from xlam_local.engine import LoadOptions
-from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.hardware import compute_cores
-from xlam_local.types import GenerationEnd, Prompt, Sampling, SystemMessage, UserMessage
+from xlam_local.prompt import PromptFormat
+from xlam_local.types import GenerationEnd, Prompt, Sampling, SystemMessage, Tool, UserMessage
 
 CONTEXT = 2048
 MAX_TOKENS = 128
@@ -46,28 +51,40 @@ SAMPLING = Sampling(max_tokens=MAX_TOKENS)
 
 LONG_QUESTION = workload.PADDING * 100
 
-Answer = Callable[[Prompt], tuple[int, float]]
-"""Writes the reply to a prompt; returns its number of tokens, and those read in a second."""
+
+@dataclass(frozen=True)
+class Request:
+    """A question of a client, and the tools that it offers."""
+
+    question: str
+    tools: tuple[Tool, ...] = TOOLS
+
+    @property
+    def messages(self) -> tuple[SystemMessage, UserMessage]:
+        return SystemMessage("You are a helpful assistant."), UserMessage(self.question)
+
+    def prompt(self, prompt_format: PromptFormat) -> Prompt:
+        return prompt.render(self.messages, self.tools, prompt_format)
 
 
-def prompts(engine: SubprocessEngine | LocalEngine, clients: int, day: int) -> list[Prompt]:
-    """Return a prompt for each client; another day has other questions."""
-    messages = [
-        (
-            SystemMessage("You are a helpful assistant."),
-            UserMessage(
-                f"Find business flights from {CITIES[n % len(CITIES)]} to London on 2026-12-{day} "
-                f"for {n % 4 + 1} passengers."
-            ),
+Answer = Callable[[Request], tuple[int, float]]
+"""Writes a reply; returns its number of tokens, and the tokens of the prompt read in a second."""
+
+
+def requests(clients: int, day: int) -> list[Request]:
+    """Return a request of each client; another day has other questions."""
+    return [
+        Request(
+            f"Find business flights from {CITIES[n % len(CITIES)]} to London on 2026-12-{day} "
+            f"for {n % 4 + 1} passengers."
         )
         for n in range(clients)
     ]
-    return [prompt.render(each, TOOLS, engine.prompt_format) for each in messages]
 
 
 def own_answer(engine: SubprocessEngine) -> Answer:
-    def answer(written: Prompt) -> tuple[int, float]:
-        *_, end = engine.generate(written, RULES, SAMPLING)
+    def answer(request: Request) -> tuple[int, float]:
+        *_, end = engine.generate(request.prompt(engine.prompt_format), RULES, SAMPLING)
         assert isinstance(end, GenerationEnd)
         usage = end.usage
         read = (usage.prompt_tokens - usage.cached_tokens) / usage.prefill_seconds
@@ -76,16 +93,44 @@ def own_answer(engine: SubprocessEngine) -> Answer:
     return answer
 
 
-def peer_answer(url: str) -> Answer:
-    def answer(written: Prompt) -> tuple[int, float]:
-        request: dict[str, Any] = {
-            "prompt": prompt.text(written),
+def server_answer(server: ServerProcess) -> Answer:
+    """Answer through `serve`, which does not tell how fast it reads."""
+
+    def answer(request: Request) -> tuple[int, float]:
+        body: dict[str, Any] = {
+            "messages": openai_format.messages_json(request.messages),
+            "tools": [tool_json(tool) for tool in request.tools],
+            "tool_choice": "required",
+            "max_tokens": MAX_TOKENS,
+            "temperature": 0,
+        }
+        reply = json.loads(server.post("/v1/chat/completions", body))
+        assert reply["choices"][0]["message"]["tool_calls"]
+        return int(reply["usage"]["completion_tokens"]), math.nan
+
+    return answer
+
+
+def tool_json(tool: Tool) -> dict[str, Any]:
+    """Return a tool as a request has it."""
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+    }
+    return {"type": "function", "function": function}
+
+
+def peer_answer(url: str, prompt_format: PromptFormat) -> Answer:
+    def answer(request: Request) -> tuple[int, float]:
+        body: dict[str, Any] = {
+            "prompt": prompt.text(request.prompt(prompt_format)),
             "n_predict": MAX_TOKENS,
             "temperature": 0,
             "json_schema": RULES.json_schema,
             "cache_prompt": True,
         }
-        response = httpx2.post(f"{url}/completion", json=request, timeout=TIMEOUT_S)
+        response = httpx2.post(f"{url}/completion", json=body, timeout=TIMEOUT_S)
         response.raise_for_status()
         timings = response.json()["timings"]
         return int(timings["predicted_n"]), float(timings["prompt_per_second"])
@@ -104,25 +149,24 @@ class Measured:
     """As a multiple of the mean."""
 
 
-def ask_all(answer: Answer, written: Sequence[Prompt]) -> Measured:
-    """Ask for replies to all prompts at once."""
+def ask_all(answer: Answer, asked: Sequence[Request]) -> Measured:
+    """Ask for replies to all requests at once."""
     started = time.perf_counter()
 
-    def ask(request: Prompt) -> tuple[int, float]:
+    def ask(request: Request) -> tuple[int, float]:
         tokens, _ = answer(request)
         return tokens, time.perf_counter() - started
 
-    with ThreadPoolExecutor(len(written)) as pool:
-        ends = list(pool.map(ask, written))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        ends = list(pool.map(ask, asked))
     waits = [wait for _, wait in ends]
     tokens = sum(count for count, _ in ends)
     return Measured(max(waits), tokens, max(waits) / statistics.mean(waits))
 
 
-def prefill(answer: Answer, engine: SubprocessEngine) -> float:
+def prefill(answer: Answer) -> float:
     """Return the tokens of a long prompt that are read in a second."""
-    written = prompt.render([UserMessage(LONG_QUESTION)], TOOLS[:1], engine.prompt_format)
-    return answer(written)[1]
+    return answer(Request(LONG_QUESTION, TOOLS[:1]))[1]
 
 
 @contextmanager
@@ -179,31 +223,45 @@ def measure_own(figures: Figures, model: Path, options: LoadOptions, clients: in
     name = "in one batch" if options.sequences > 1 else "one after the other"
     with closing(SubprocessEngine.load(model, options)) as engine:
         answer = own_answer(engine)
-        cold, warm = (prompts(engine, clients, day) for day in (24, 25))
+        cold, warm = (requests(clients, day) for day in (24, 25))
         case = "disk" if options.prompt_cache_folder else "cold"
         figures.add(f"{case}, {name}", ask_all(answer, cold))
         if case == "cold":
             figures.add(f"warm, {name}", ask_all(answer, warm))
             if options.sequences == 1:
-                figures.add_prefill("xlam-local", prefill(answer, engine))
+                figures.add_prefill("xlam-local", prefill(answer))
 
 
 def measure_peer(
     figures: Figures, python: str, model: Path, options: LoadOptions, clients: int
 ) -> None:
     with closing(SubprocessEngine.load(model, options)) as engine:
-        cold, warm = (prompts(engine, clients, day) for day in (24, 25))
-        with peer(python, model, options.sequences) as url:
-            answer = peer_answer(url)
-            figures.add("cold, llama-server", ask_all(answer, cold))
-            figures.add("warm, llama-server", ask_all(answer, warm))
-            figures.add_prefill("llama-server", prefill(answer, engine))
+        prompt_format = engine.prompt_format
+    cold, warm = (requests(clients, day) for day in (24, 25))
+    with peer(python, model, options.sequences) as url:
+        answer = peer_answer(url, prompt_format)
+        figures.add("cold, llama-server", ask_all(answer, cold))
+        figures.add("warm, llama-server", ask_all(answer, warm))
+        figures.add_prefill("llama-server", prefill(answer))
+
+
+def measure_server(figures: Figures, model: Path, options: LoadOptions, clients: int) -> None:
+    """Measure through HTTP, with a prompt cache on disk that is empty at first."""
+    cold, warm = (requests(clients, day) for day in (24, 25))
+    given = ("-m", str(model), "--sequences", str(options.sequences), "--context", str(CONTEXT))
+    with tempfile.TemporaryDirectory() as home:
+        with server_process(*given, home=Path(home)) as server:
+            answer = server_answer(server)
+            figures.add("cold, HTTP", ask_all(answer, cold))
+            figures.add("warm, HTTP", ask_all(answer, warm))
+        with server_process(*given, home=Path(home)) as server:
+            figures.add("disk, HTTP", ask_all(server_answer(server), cold))
 
 
 def prime(model: Path, options: LoadOptions) -> None:
     """Write the beginning of the prompts to the cache on disk."""
     with closing(SubprocessEngine.load(model, options)) as engine:
-        own_answer(engine)(prompts(engine, 1, 1)[0])
+        own_answer(engine)(requests(1, 1)[0])
 
 
 def main() -> None:
@@ -212,6 +270,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--sequences", type=int, help="by default as many as clients")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--http", action="store_true")
     parser.add_argument("--peer-python")
     arguments = parser.parse_args()
     model, clients = fetch(arguments.model), arguments.clients
@@ -224,6 +283,8 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for options in (one, many, on_disk):
                 measure_own(figures, model, options, clients)
+            if arguments.http:
+                measure_server(figures, model, many, clients)
             if arguments.peer_python:
                 measure_peer(figures, arguments.peer_python, model, many, clients)
     figures.print()
