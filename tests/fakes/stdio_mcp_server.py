@@ -64,6 +64,10 @@ LISTS: dict[str, list[Json]] = {
             },
         )
     ],
+    "unknown-type": [
+        tool("echo"),
+        tool("send", inputSchema={"properties": {"q": {"type": "file"}}}),
+    ],
     "odd": [
         tool("echo"),
         {"name": "no_schema", "description": "Ping."},

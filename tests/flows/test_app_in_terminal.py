@@ -6,10 +6,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.terminal import Terminal
+from xlam_local.history import History
+from xlam_local.types import AssistantMessage, UserMessage
 
 APP = [sys.executable, "-m", "xlam_local", "--ephemeral"]
 MODELS_LISTED = "Recommended for this machine"
@@ -42,11 +46,34 @@ def test_input_that_is_not_utf_8_does_not_end_the_app(locale: str) -> None:
 @pytest.mark.parametrize("start", ["exec", "trap '' HUP; exec"], ids=["plain", "as nohup does"])
 def test_the_app_ends_soon_after_its_terminal_is_gone(start: str) -> None:
     terminal = Terminal(["bash", "-c", f"{start} {' '.join(APP)}"])
+    terminal.wait_for(MODELS_LISTED)
+    close_and_expect_end(terminal)
+
+
+@pytest.mark.slow
+def test_the_conversation_is_saved_when_the_terminal_is_gone(
+    small_path: Path, own_folders: Path
+) -> None:
+    app = [sys.executable, "-m", "xlam_local", "-m", str(small_path)]
+    terminal = Terminal(app)
+    terminal.wait_for("Ask something")
+    terminal.type(b"Tell me a long story about a whale.\r")
+    terminal.wait_for("Writing")
+    close_and_expect_end(terminal)
+    with closing(History(own_folders / "data" / "history.db")) as history:
+        (summary,) = history.summaries()
+        user, reply = history.messages(summary.id)
+    assert user == UserMessage("Tell me a long story about a whale.")
+    assert isinstance(reply, AssistantMessage)
+    assert reply.text
+
+
+def close_and_expect_end(terminal: Terminal) -> None:
+    """Close the terminal of a program, which must then end by itself."""
+    os.close(terminal.fd)
+    gone, status = 0, 0
+    end = time.monotonic() + 5  # about one second without other programs
     try:
-        terminal.wait_for(MODELS_LISTED)
-        os.close(terminal.fd)
-        gone, status = 0, 0
-        end = time.monotonic() + 5  # about one second without other programs
         while not gone and time.monotonic() < end:
             gone, status = os.waitpid(terminal.child, os.WNOHANG)
             time.sleep(0.02)

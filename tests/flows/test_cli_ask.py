@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.command_line import Finished, run, write_tools
+from tests.fakes.mcp_servers import entry, written
 from xlam_local.history import History
 
 WEATHER = {
@@ -45,6 +46,23 @@ def contents(result: dict[str, Any]) -> list[str]:
 def offered(done: Finished) -> str:
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("Tools offered"))
     return line
+
+
+@pytest.mark.slow
+def test_tools_and_sources_that_are_not_offered_are_named(
+    qwen_path: Path, own_folders: Path
+) -> None:
+    (own_folders / "config").mkdir(parents=True)
+    servers = {"one": entry("odd"), "new": entry(), "dies": entry("banner-dies")}
+    written(own_folders / "config", **servers)
+    assert run("tools", "trust", "one", "--trust").returncode == 0
+    done = ask(qwen_path, "Hi", "-v")
+    assert "one: 'no_schema' is left out: it has no inputSchema.\n" in done.stderr
+    untrusted = "No tools from 'new': it is not trusted yet; run `xlam-local tools trust new`.\n"
+    assert untrusted in done.stderr
+    assert "No tools from 'dies': " in done.stderr
+    assert "null_schema" not in offered(done)
+    assert "echo (" in offered(done)
 
 
 @pytest.mark.slow

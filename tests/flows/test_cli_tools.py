@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -121,6 +122,17 @@ def test_list_shows_refused_tools_with_the_reason(run: Run, tmp_path: Path) -> N
     assert rows["ok_tool"]["reason"] == ""
 
 
+@pytest.mark.slow
+def test_list_shows_refused_tools_of_a_server(run: Run, own_folders: Path) -> None:
+    (own_folders / "config").mkdir(parents=True, exist_ok=True)
+    written(own_folders / "config", one=entry("unknown-type"))
+    run("trust", "one", "--trust")
+    result = run("list")
+    assert re.search(r"send +refused", result.out)
+    assert re.search(r"echo +on", result.out)
+    assert 'send (mcp: one): refused\n  /properties/q/type: "file" is not a type.' in result.err
+
+
 def test_show_prints_one_tool(run: Run) -> None:
     result = run("show", "run_command")
     assert result.exit_code == 0
@@ -229,6 +241,14 @@ def test_tools_are_enabled_and_disabled(run: Run) -> None:
     states = {row["name"]: row["state"] for row in json.loads(run("list", "--json").out)}
     assert (states["run_command"], states["fetch_page"], states["calculate"]) == ("on", "on", "off")
     assert run("enable", "nope").exit_code == 2
+
+
+def test_lint_names_keys_without_effect(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps([{"name": "now", "description": "Get the time.", "returns": {}}]))
+    result = run("lint", "--tools", str(path))
+    assert result.exit_code == 1
+    assert result.out.startswith("now: The key /0/returns of its definition has no effect.")
 
 
 def test_lint_prints_problems(run: Run, command_file: str) -> None:

@@ -54,8 +54,8 @@ def rejection_reason(tool: ListedTool, taken: set[str]) -> str:
     """Return why a tool cannot be offered; "" if it can."""
     if not tool.name or len(tool.name) > MAX_NAME_CHARS:
         return f"its name has {len(tool.name)} characters (allowed: 1 to {MAX_NAME_CHARS})"
-    if not any(char.isalnum() for char in tool.name):
-        return "its name has no letter or digit"
+    if not any(char.isprintable() and not char.isspace() for char in tool.name):
+        return "its name has no visible character"
     if tool.model_name in taken:
         return f"another tool of this server is also named {tool.model_name!r}"
     if len(tool.description) > MAX_DESCRIPTION_CHARS:
