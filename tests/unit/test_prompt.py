@@ -130,14 +130,16 @@ def test_neighboring_plain_parts_are_merged_so_that_tokens_match_the_training() 
     )
 
 
-def test_other_models_get_the_same_instructions_through_their_template() -> None:
+def test_other_models_get_the_tools_before_the_instructions() -> None:
     rendered = prompt.text(
         prompt.render([UserMessage("Hi")], [WEATHER], Template(CHATML, SPECIALS))
     )
     assert rendered.startswith(
         "<|im_start|>system\nYou are a helpful assistant that can use tools."
     )
-    assert "calls in a single JSON array" in rendered
+    assert (
+        "</tools>\n\nIf functions help" in rendered.partition(prompt.tool_text(WEATHER).strip())[2]
+    )
     assert "Salesforce" not in rendered
     assert rendered.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
 

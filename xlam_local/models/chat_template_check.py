@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .. import prompt
 from ..errors import PromptError
-from ..prompt.instructions import INSTRUCTIONS
+from ..prompt.instructions import XLAM_INSTRUCTIONS
 from ..types import AssistantMessage, SystemMessage, ToolCall, ToolCalls, ToolResult, UserMessage
 from .gguf import GgufHeader
 
@@ -63,7 +63,7 @@ def _visible_lines(text: str) -> list[str]:
 
 def _instruction_difference(template: str) -> list[str]:
     """Return a line if the template lacks the instructions for tool calls."""
-    opening = INSTRUCTIONS.partition(":")[0]
+    opening = XLAM_INSTRUCTIONS.partition(":")[0]
     if opening in template:
         return []
     return ["The template's instructions for tool calls differ from those of the published scores."]

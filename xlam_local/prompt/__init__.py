@@ -14,7 +14,7 @@ from .detection import (
     format_from_json,
     format_to_json,
 )
-from .instructions import calls_json, tool_json, tool_text, tool_token_counts
+from .instructions import calls_json, list_tools, tool_json, tool_text, tool_token_counts
 from .skipped_calls import without_skipped_calls
 from .xlam_format import FAMILIES, LLAMA, QWEN, Family
 from .xlam_models import xlam_family
@@ -56,10 +56,12 @@ def render(
         PromptError: the model's chat template cannot render this conversation.
     """
     messages = without_skipped_calls(messages)
+    if listing is None:
+        listing = list_tools(tools)
     if isinstance(prompt_format, Family):
-        parts = xlam_format.prompt_parts(messages, tools, prompt_format, listing)
+        parts = xlam_format.prompt_parts(messages, listing, prompt_format)
         return tuple(_merged(parts, prompt_format.special_tokens))
-    return tuple(chat_template.prompt_parts(messages, tools, prompt_format, listing))
+    return tuple(chat_template.prompt_parts(messages, listing, prompt_format))
 
 
 def text(prompt: Prompt) -> str:

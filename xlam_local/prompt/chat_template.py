@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import PromptError
-from ..types import AssistantMessage, Message, PromptPart, Tool
+from ..types import AssistantMessage, Message, PromptPart
 from . import special_tokens
-from .instructions import OTHER_SYSTEM, role_and_text, split_system, system_block
+from .instructions import OTHER_SYSTEM, other_system, role_and_text, split_system
 from .special_tokens import Tokens
 from .template_renderer import TemplateFailed, TemplateRenderer
 
@@ -44,19 +44,15 @@ class Template:
 
 
 def prompt_parts(
-    messages: Sequence[Message],
-    tools: Sequence[Tool],
-    template: Template,
-    listing: str | None = None,
+    messages: Sequence[Message], listing: str | None, template: Template
 ) -> Iterator[PromptPart]:
-    """Yield the parts of the prompt for a model other than xLAM, with the same instructions.
+    """Yield the parts of the prompt for a model other than xLAM; `listing` is the tools' text.
 
     Raises:
         PromptError: the template cannot render this conversation.
     """
-    default = OTHER_SYSTEM if tools or listing is not None else ""
-    system, rest = split_system(messages, default)
-    opening = system_block(system, tools, listing).strip() if system or default else ""
+    system, rest = split_system(messages, "" if listing is None else OTHER_SYSTEM)
+    opening = other_system(system, listing)
     RENDERER.start_prompt()
     rendered = _Conversation(template, opening, rest).rendered()
     if template.add_bos and not rendered.startswith(template.bos):

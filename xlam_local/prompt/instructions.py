@@ -1,4 +1,4 @@
-"""The parts of a prompt that every format shares: instructions, tools, messages."""
+"""The parts of a prompt that the formats share: instructions, tools, messages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from ..types import (
 XLAM_SYSTEM = (
     "You are a helpful assistant that can use tools. You are developed by Salesforce xLAM team."
 )
-OTHER_SYSTEM = "You are a helpful assistant that can use tools."
-INSTRUCTIONS = (
+XLAM_INSTRUCTIONS = (
     "You have access to a set of tools. "
     "When using tools, make calls in a single JSON array: \n\n"
     '[{"name": "tool_call_name", "arguments": {"arg1": "value1", "arg2": "value2"}}, '
@@ -36,6 +35,17 @@ INSTRUCTIONS = (
     "For tasks that don't require tools, such as casual conversation or general advice, "
     "respond directly in plain text. The available tools are:\n\n"
 )
+# Other models decide better whether to call a tool if the instructions follow the tools, and tags
+# mark both; docs/benchmarks.md compares the two. The beginning of a call is replaced by that of
+# xLAM's format, so a reply has no tags.
+OTHER_SYSTEM = "You are a helpful assistant that can use tools."
+OTHER_INSTRUCTIONS = (
+    "\n# Tools\n\nYou may call functions to help with the user's request. "
+    "Their definitions are within <tools></tools> tags:\n<tools>\n{listing}\n</tools>\n\n"
+    "If functions help with the request, return a JSON array with the name and the arguments "
+    "of each call within <tool_call></tool_call> tags:\n<tool_call>\n"
+    '[{{"name": <function-name>, "arguments": <args-json-object>}}]\n</tool_call>'
+)
 
 
 def calls_json(calls: ToolCalls) -> str:
@@ -43,14 +53,23 @@ def calls_json(calls: ToolCalls) -> str:
     return to_json([{"name": call.name, "arguments": call.arguments} for call in calls.calls])
 
 
-def system_block(system: str, tools: Sequence[Tool], listing: str | None = None) -> str:
-    """Return the system message, followed by the instructions for calls and the tools as JSON.
+def xlam_system(system: str, listing: str | None) -> str:
+    """Return the system message for xLAM, followed by its instructions for calls and the tools.
 
-    `listing` replaces the JSON of the tools; the instructions then stand there also without tools.
+    `listing` is the text that lists the tools, or None without tools.
     """
-    if listing is None:
-        listing = "".join(map(tool_text, tools)) if tools else None
-    return f"{system.strip()}\n" + ("" if listing is None else INSTRUCTIONS + listing)
+    return f"{system.strip()}\n" + ("" if listing is None else XLAM_INSTRUCTIONS + listing)
+
+
+def other_system(system: str, listing: str | None) -> str:
+    """Return the same for another model, with other instructions."""
+    after = "" if listing is None else OTHER_INSTRUCTIONS.format(listing=listing.strip())
+    return f"{system.strip()}\n{after}".strip()
+
+
+def list_tools(tools: Sequence[Tool]) -> str | None:
+    """Return the text that lists tools in every prompt format, or None without tools."""
+    return "".join(map(tool_text, tools)) if tools else None
 
 
 def tool_text(tool: Tool) -> str:

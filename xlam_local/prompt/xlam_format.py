@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..types import Message, PromptPart, Tool
-from .instructions import XLAM_SYSTEM, role_and_text, split_system, system_block
+from ..types import Message, PromptPart
+from .instructions import XLAM_SYSTEM, role_and_text, split_system, xlam_system
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,12 @@ FAMILIES = {family.name: family for family in (QWEN, LLAMA)}
 
 
 def prompt_parts(
-    messages: Sequence[Message],
-    tools: Sequence[Tool],
-    family: Family,
-    listing: str | None = None,
+    messages: Sequence[Message], listing: str | None, family: Family
 ) -> Iterator[PromptPart]:
-    """Yield the parts of the prompt for an xLAM model."""
+    """Yield the parts of the prompt for an xLAM model; `listing` is the text of the tools."""
     system, rest = split_system(messages, XLAM_SYSTEM)
     yield PromptPart(family.begin, special=True)
-    yield from _message(family, "system", system_block(system, tools, listing))
+    yield from _message(family, "system", xlam_system(system, listing))
     for message in rest:
         yield from _message(family, *role_and_text(message, family.result))
     yield from _header(family, "assistant")

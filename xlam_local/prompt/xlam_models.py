@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .instructions import INSTRUCTIONS, XLAM_SYSTEM
+from .instructions import XLAM_INSTRUCTIONS, XLAM_SYSTEM
 from .xlam_format import LLAMA, QWEN, Family
 
 ARCHITECTURES = {"qwen2": QWEN, "llama": LLAMA}
@@ -13,7 +13,7 @@ XLAM_2_NAME = re.compile(r"xlam[\W_]*v?2(?![a-z0-9]|\.\d)", re.IGNORECASE)
 """For example "xLAM-2-1b-fc-r", "Llama xLAM 2 8b" or "xLAM2"; not "xLAM-7b-fc-r" or "xLAM-2b"."""
 XLAM_2_TEXTS = (
     "developed by Salesforce xLAM team",
-    INSTRUCTIONS.partition(":")[0],
+    XLAM_INSTRUCTIONS.partition(":")[0],
 )
 """Texts that only the chat templates of xLAM-2 contain."""
 assert XLAM_2_TEXTS[0] in XLAM_SYSTEM

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ...prompt import Family
-from ...prompt.instructions import INSTRUCTIONS, XLAM_SYSTEM
+from ...prompt.instructions import XLAM_INSTRUCTIONS, XLAM_SYSTEM
 
 TEMPLATE = """\
 {%- set system = messages[0].content if messages and messages[0].role == 'system' else DEFAULT -%}
@@ -50,7 +50,7 @@ def template_text(family: Family) -> str:
     """Return the chat template for a base model of xLAM."""
     values = {
         "DEFAULT": XLAM_SYSTEM,
-        "INSTRUCTIONS": INSTRUCTIONS,
+        "INSTRUCTIONS": XLAM_INSTRUCTIONS,
         "BEGIN": family.begin,
         "OPEN": family.open,
         "CLOSE": family.close,
