@@ -99,7 +99,9 @@ def server_answer(server: ServerProcess) -> Answer:
     def answer(request: Request) -> tuple[int, float]:
         body: dict[str, Any] = {
             "messages": openai_format.messages_json(request.messages),
-            "tools": [tool_json(tool) for tool in request.tools],
+            "tools": [
+                {"type": "function", "function": prompt.tool_json(tool)} for tool in request.tools
+            ],
             "tool_choice": "required",
             "max_tokens": MAX_TOKENS,
             "temperature": 0,
@@ -109,16 +111,6 @@ def server_answer(server: ServerProcess) -> Answer:
         return int(reply["usage"]["completion_tokens"]), math.nan
 
     return answer
-
-
-def tool_json(tool: Tool) -> dict[str, Any]:
-    """Return a tool as a request has it."""
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-    }
-    return {"type": "function", "function": function}
 
 
 def peer_answer(url: str, prompt_format: PromptFormat) -> Answer:

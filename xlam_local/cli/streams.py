@@ -59,7 +59,7 @@ def _report_stdout(error: OSError) -> None:
 
 
 def _report_stderr(error: OSError) -> None:
-    """Ignore the error, because there is no other stream for messages."""
+    """Ignore the error: it could only be reported on stderr itself."""
 
 
 class _Replaced:

@@ -46,7 +46,9 @@ class Template:
 def prompt_parts(
     messages: Sequence[Message], listing: str | None, template: Template
 ) -> Iterator[PromptPart]:
-    """Yield the parts of the prompt for a model other than xLAM; `listing` is the tools' text.
+    """Yield the parts of the prompt for a model other than xLAM.
+
+    `listing` is the text that lists the tools, or None without tools.
 
     Raises:
         PromptError: the template cannot render this conversation.

@@ -62,7 +62,10 @@ def xlam_system(system: str, listing: str | None) -> str:
 
 
 def other_system(system: str, listing: str | None) -> str:
-    """Return the same for another model, with other instructions."""
+    """Return the system message for another model, followed by the tools and the instructions.
+
+    `listing` is the text that lists the tools, or None without tools.
+    """
     after = "" if listing is None else OTHER_INSTRUCTIONS.format(listing=listing.strip())
     return f"{system.strip()}\n{after}".strip()
 

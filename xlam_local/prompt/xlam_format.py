@@ -49,7 +49,10 @@ FAMILIES = {family.name: family for family in (QWEN, LLAMA)}
 def prompt_parts(
     messages: Sequence[Message], listing: str | None, family: Family
 ) -> Iterator[PromptPart]:
-    """Yield the parts of the prompt for an xLAM model; `listing` is the text of the tools."""
+    """Yield the parts of the prompt for an xLAM model.
+
+    `listing` is the text that lists the tools, or None without tools.
+    """
     system, rest = split_system(messages, XLAM_SYSTEM)
     yield PromptPart(family.begin, special=True)
     yield from _message(family, "system", xlam_system(system, listing))
