@@ -36,7 +36,7 @@ MODEL = "demo"
 REQUESTS = (
     "What time is it in Tokyo?",
     "Convert 100 celsius to fahrenheit.",
-    "Convert 42 kilometer to mile.",
+    "Convert 2 kilograms to grams.",
 )
 TOOLS = ("current_time", "days_between", "convert_units")
 FREE_SAMPLING = Sampling(max_tokens=60)
