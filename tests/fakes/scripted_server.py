@@ -4,13 +4,14 @@ usage: python -m tests.fakes.scripted_server
 
 It prints its URL and then serves until a signal ends it. The token is "secret". The model calls
 `add` with 2 and 3, twice in parallel if the request says "twice", not at all if it says "hello".
-After a result it answers.
+If Codex's tool for commands is offered, it has this add the numbers. After a result it answers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from tests.fakes.word_tokenizer import WordTokenizer
 from xlam_local import prompt
@@ -67,11 +68,20 @@ def reply(text: str, grammar: Enforced | None) -> str:
         name = "final_answer" if "final_answer" in text and after_result else "add"
         if name == "final_answer":
             return json.dumps([{"name": name, "arguments": {"answer": "5"}}])
-        calls = [{"name": "add", "arguments": {"a": 2, "b": 3}}]
-        if "twice" in last:
-            calls.append({"name": "add", "arguments": {"a": 4, "b": 5}})
-        return json.dumps(calls)
+        calls = [(2, 3), (4, 5)] if "twice" in last else [(2, 3)]
+        in_shell = '"name": "exec_command"' in text
+        return json.dumps([(shell_call if in_shell else add_call)(a, b) for a, b in calls])
     return "The sum is 5." if after_result else "Hello there."
+
+
+def add_call(a: int, b: int) -> dict[str, Any]:
+    """Return a call of the tool that the clients offer."""
+    return {"name": "add", "arguments": {"a": a, "b": b}}
+
+
+def shell_call(a: int, b: int) -> dict[str, Any]:
+    """Return a call of Codex's tool for commands."""
+    return {"name": "exec_command", "arguments": {"cmd": f"echo $(({a} + {b}))"}}
 
 
 def main() -> None:

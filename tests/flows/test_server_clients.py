@@ -6,6 +6,7 @@ npm clients need `node` and `npm`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -102,22 +103,53 @@ def test_an_npm_client_works(client: str, url: str, npm_folder: Path) -> None:
     run_client(["node", "npm_clients.mjs", url, client], npm_folder)
 
 
-def test_codex_works(url: str, npm_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / ".codex").mkdir()
+def codex(url: str, npm_folder: Path, folder: Path, *arguments: str) -> str:
+    """Return what Codex prints, with the configuration that we print and a home in `folder`."""
+    (folder / ".codex").mkdir()
     config = client_config("codex", url, TOKEN)
-    (tmp_path / ".codex" / "config.toml").write_text(config, encoding="utf-8")
+    (folder / ".codex" / "config.toml").write_text(config, encoding="utf-8")
     program = npm_folder / "node_modules" / ".bin" / "codex"
     done = subprocess.run(
-        [program, "exec", "--skip-git-repo-check", "hello"],
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(tmp_path), "XLAM_LOCAL_TOKEN": TOKEN},
+        [program, "exec", "--skip-git-repo-check", *arguments],
+        cwd=folder,
+        env={**os.environ, "HOME": str(folder), "XLAM_LOCAL_TOKEN": TOKEN},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert done.stdout.strip() == "Hello there.", done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_codex_gets_an_answer(url: str, npm_folder: Path, tmp_path: Path) -> None:
+    assert codex(url, npm_folder, tmp_path, "hello").strip() == "Hello there."
+
+
+@pytest.mark.parametrize(("request_text", "outputs"), [("add", ["5"]), ("twice", ["5", "9"])])
+def test_codex_runs_calls_and_goes_on_with_their_results(
+    request_text: str, outputs: list[str], url: str, npm_folder: Path, tmp_path: Path
+) -> None:
+    # Codex's sandbox needs rights that a container may not have; the commands are only `echo`.
+    unsafe = "--dangerously-bypass-approvals-and-sandbox"
+    printed = codex(url, npm_folder, tmp_path, "--json", unsafe, request_text)
+    items = [event["item"] for event in map(json.loads, printed.splitlines()) if "item" in event]
+    commands = [item for item in items if item.get("status") == "completed"]
+    assert sorted(item["aggregated_output"].strip() for item in commands) == outputs
+    assert items[-1]["text"] == "The sum is 5."
+
+
+def test_codex_gets_an_answer_within_a_schema(url: str, npm_folder: Path, tmp_path: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"sum": {"type": "integer"}},
+        "required": ["sum"],
+        "additionalProperties": False,
+    }
+    (tmp_path / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+    printed = codex(url, npm_folder, tmp_path, "--output-schema", "schema.json", "hello")
+    assert json.loads(printed) == {"sum": 5}
 
 
 def test_every_client_of_the_scripts_is_run() -> None:
