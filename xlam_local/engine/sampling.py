@@ -7,7 +7,7 @@ grammar forbids have a logit of -inf before that.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ MIN_TEMPERATURE = 1e-6
 INITIAL_SORTED_TOKENS = 256
 """How many of the most likely tokens are sorted first."""
 SORTED_TOKENS_GROWTH = 16
+COMPARED_TOKENS = 64
+"""How many of the most likely tokens are compared with a group of tokens."""
 BLOCK_TOKENS = 256
 """How many tokens are drawn from at once."""
 
@@ -116,3 +118,17 @@ def most_likely(logits: Logits, count: int) -> TokenIds:
         return np.argsort(-logits, kind="stable")
     top = logits.argpartition(-count)[-count:]
     return top[np.argsort(-logits[top], kind="stable")]
+
+
+def likeliest_of_group(logits: Logits, in_group: Callable[[int], bool]) -> int | None:
+    """Return the most likely token of a group, if the group is more likely than any other token.
+
+    `in_group` is called with the most likely tokens. None means that another token is more likely
+    than all tokens of the group together.
+    """
+    likely = most_likely(logits, COMPARED_TOKENS)
+    weights = np.exp(logits[likely] - logits[likely[0]])
+    group = np.fromiter((in_group(int(token)) for token in likely), np.bool_, len(likely))
+    if weights[group].sum() <= weights[~group].max(initial=0):
+        return None
+    return int(likely[group][0])

@@ -208,6 +208,18 @@ class CallDetector:
             pass
         return self._take(self._certain_end())
 
+    @property
+    def at_start(self) -> bool:
+        """Whether the text is still empty, or ends with reasoning, so that calls may begin here."""
+        starts = self._patterns is not None and self._place == "start" and self.opening is None
+        return starts and not self.text[self._position :].strip()
+
+    def may_open_calls(self, text: str) -> bool:
+        """Return whether calls may begin with `text`, of which one bracket is enough."""
+        if self._patterns is None or not text.strip():
+            return False
+        return self._patterns.start.fullmatch(text, partial=True) is not None
+
     def flush(self) -> str:
         """Return the rest of the text before the calls: no more text follows."""
         return self._take(len(self.text) if self.opening is None else self.opening)
