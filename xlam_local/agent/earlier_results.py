@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ..types import ToolCall, ToolResult
 
-ALREADY_KNOWN = "You already have the result of this call; use it. It is: "
+ALREADY_KNOWN = (
+    "You already have the result of this call: {}\n\nNow answer my question with it, in plain text."
+)
+"""With these words, Qwen2.5-Coder answers instead of repeating the call again."""
 NOT_RUN_AGAIN = "Not run: the same call a third time."
 
 
@@ -22,7 +25,8 @@ class EarlierResults:
         earlier = self.results.get(signature(call))
         if earlier is None:
             return None
-        return replace(earlier, call=call, output=ALREADY_KNOWN + earlier.output, skipped=True)
+        told = ALREADY_KNOWN.format(earlier.output)
+        return replace(earlier, call=call, output=told, skipped=True)
 
     def clear(self) -> None:
         """Forget all results: they may be outdated."""
