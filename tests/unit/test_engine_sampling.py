@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xlam_local.engine.constraint import TOKEN_DATA
-from xlam_local.engine.sampling import apply_repeat_penalty, candidates, likeliest_of_group, sample
+from xlam_local.engine.sampling import apply_repeat_penalty, candidates, likelier_side, sample
 from xlam_local.types import Sampling
 
 LOGITS = np.array([1.0, 3.0, 2.0, -np.inf], dtype=np.float32)
@@ -159,11 +159,15 @@ def test_a_tiny_temperature_takes_the_most_likely_token(temperature: float) -> N
 
 
 @pytest.mark.parametrize(
-    ("group", "expected"), [((8, 9), 8), ((9, 8, 7), 7), ((8,), None), ((), None), ((50,), None)]
+    ("group", "expected"),
+    [((8, 9), 7), ((9, 8, 7), 7), ((8,), 7), ((), 7), ((6, 8, 9), 8), ((7,), 8), ((50,), 7)],
 )
-def test_a_group_of_tokens_is_compared_as_a_whole(
-    group: tuple[int, ...], expected: int | None
-) -> None:
+def test_a_group_of_tokens_is_compared_as_a_whole(group: tuple[int, ...], expected: int) -> None:
     logits = np.full(500, -20, dtype=np.float32)
-    logits[[7, 8, 9]] = np.log([0.4, 0.25, 0.2])
-    assert likeliest_of_group(logits, group.__contains__) == expected
+    logits[[6, 7, 8, 9]] = np.log([0.15, 0.4, 0.25, 0.2])
+    assert likelier_side(logits, group.__contains__) == expected
+
+
+def test_a_group_of_all_tokens_and_equal_ones() -> None:
+    assert likelier_side(np.zeros(3, dtype=np.float32), lambda _: True) in range(3)
+    assert likelier_side(np.array([1, -np.inf], dtype=np.float32), (0,).__contains__) == 0

@@ -17,7 +17,7 @@ from .call_closer import CallCloser
 from .constraint import Constraint
 from .llama_context import DecodeRequest, Logits
 from .llama_model import LlamaModel
-from .sampling import MIN_TEMPERATURE, apply_repeat_penalty, likeliest_of_group, sample, truncates
+from .sampling import MIN_TEMPERATURE, apply_repeat_penalty, likelier_side, sample, truncates
 from .speculative import Decoding, PromptLookupDecoder
 
 CLOSING_TOKENS = 64
@@ -157,22 +157,22 @@ class ReplyWriter:
             if best in switch.tag_tokens:
                 return best
         if self._sampling.temperature < MIN_TEMPERATURE and switch.detector.at_start:
-            opening = self._opening(switch.detector)
-            if opening is not None and self._accept(opening):
-                return opening
+            first = self._first_token(switch.detector)
+            if self._accept(first):
+                return first
         return self._sample()
 
-    def _opening(self, detector: CallDetector) -> int | None:
-        """Return the most likely token that may begin calls, if calls are more likely than text.
+    def _first_token(self, detector: CallDetector) -> int:
+        """Return the most likely token that may begin calls, or text: of the more likely one.
 
-        Models open calls in several spellings, among which the probability of calls is divided. So
-        their sum is compared with the most likely text.
+        Models open calls in several spellings, and text with many words. The most likely token
+        alone would favor the one with the fewest beginnings.
         """
 
         def may_open_calls(token: int) -> bool:
             return detector.may_open_calls(self._model.token_bytes(token).decode(errors="replace"))
 
-        return likeliest_of_group(self._logits(), may_open_calls)
+        return likelier_side(self._logits(), may_open_calls)
 
     def _begin_calls(
         self, switch: CallSwitch, tokens: Sequence[int], text_ends: Sequence[int]

@@ -120,15 +120,15 @@ def most_likely(logits: Logits, count: int) -> TokenIds:
     return top[np.argsort(-logits[top], kind="stable")]
 
 
-def likeliest_of_group(logits: Logits, in_group: Callable[[int], bool]) -> int | None:
-    """Return the most likely token of a group, if the group is more likely than any other token.
+def likelier_side(logits: Logits, in_group: Callable[[int], bool]) -> int:
+    """Return the most likely token of a group, or of all others: of those that are more likely.
 
-    `in_group` is called with the most likely tokens. None means that another token is more likely
-    than all tokens of the group together.
+    The probabilities of all tokens of the group are added. `in_group` is called with the most
+    likely tokens; all others count as outside.
     """
     likely = most_likely(logits, COMPARED_TOKENS)
-    weights = np.exp(logits[likely] - logits[likely[0]])
     group = np.fromiter((in_group(int(token)) for token in likely), np.bool_, len(likely))
-    if weights[group].sum() <= weights[~group].max(initial=0):
-        return None
-    return int(likely[group][0])
+    weights = np.exp(logits - logits[likely[0]])
+    together = 2 * weights[likely[group]].sum() > weights.sum()
+    side = likely[group == together]
+    return int(side[0] if side.size else likely[0])

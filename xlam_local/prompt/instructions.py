@@ -42,8 +42,8 @@ OTHER_SYSTEM = "You are a helpful assistant that can use tools."
 OTHER_INSTRUCTIONS = (
     "\n# Tools\n\nYou may call functions to help with the user's request. "
     "Their definitions are within <tools></tools> tags:\n<tools>\n{listing}\n</tools>\n\n"
-    "If functions help with the request, return a JSON array with the name and the arguments "
-    "of each call within <tool_call></tool_call> tags:\n<tool_call>\n"
+    "If functions help with the request, do not explain them: return a JSON array with the name "
+    "and the arguments of each call within <tool_call></tool_call> tags:\n<tool_call>\n"
     '[{{"name": <function-name>, "arguments": <args-json-object>}}]\n</tool_call>'
 )
 
