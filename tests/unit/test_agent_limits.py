@@ -33,7 +33,6 @@ def fail(a: int, b: int) -> None:
     raise ToolError("The disk is full.")
 
 
-NOW_ANSWER = ALREADY_KNOWN.partition("{}")[2]
 FAILS = Tool("add", "Add.", PARAMETERS, Effect.READ, fail)
 
 
@@ -42,8 +41,8 @@ def test_the_last_reply_after_a_loop_reads_the_call_once() -> None:
     events = play(engine)
     assert warnings(events) == [LAST_REPLY]
     assert [written.count(ADD_2_3[0]) for written in engine.prompts] == [0, 1, 2, 1]
-    assert NOW_ANSWER in engine.prompts[2]
-    assert NOW_ANSWER not in engine.prompts[3]
+    assert ALREADY_KNOWN in engine.prompts[2]
+    assert ALREADY_KNOWN not in engine.prompts[3]
     assert finish_reason(events) == "loop"
 
 

@@ -166,7 +166,7 @@ def test_the_caller_gets_no_calls_of_a_reply_with_an_invalid_one() -> None:
 def test_the_same_calls_three_times_are_a_loop() -> None:
     engine = Scripted(ADD_2_3, ADD_2_3, ADD_2_3, ["It is 5."])
     events = play(engine)
-    assert outputs(events) == ["5", ALREADY_KNOWN.format("5"), NOT_RUN_AGAIN]
+    assert outputs(events) == ["5", f"{ALREADY_KNOWN}5", NOT_RUN_AGAIN]
     results = [event for event in events if isinstance(event, ToolResult)]
     assert [(result.ok, result.skipped) for result in results] == [
         (True, False),
@@ -188,7 +188,7 @@ def test_a_repeated_call_is_answered_with_the_result_that_is_known() -> None:
     count = Tool("add", "Add.", PARAMETERS, Effect.READ, run)
     engine = Scripted(ADD_2_3, add_call(a=1, b=1), add_call(b=3, a=2), ["Done."])
     events = play(engine, count)
-    assert outputs(events) == ["1", "2", ALREADY_KNOWN.format("1")]
+    assert outputs(events) == ["1", "2", f"{ALREADY_KNOWN}1"]
     assert ran == [2, 1]
     assert "You already have the result of this call" in engine.prompts[3]
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..types import ToolCall, ToolResult
 
-ALREADY_KNOWN = (
-    "You already have the result of this call: {}\n\nNow answer my question with it, in plain text."
-)
-"""With these words, Qwen2.5-Coder answers instead of repeating the call again."""
+ALREADY_KNOWN = "You already have the result of this call; use it. It is: "
 NOT_RUN_AGAIN = "Not run: the same call a third time."
 
 
@@ -25,8 +22,7 @@ class EarlierResults:
         earlier = self.results.get(signature(call))
         if earlier is None:
             return None
-        told = ALREADY_KNOWN.format(earlier.output)
-        return replace(earlier, call=call, output=told, skipped=True)
+        return replace(earlier, call=call, output=ALREADY_KNOWN + earlier.output, skipped=True)
 
     def clear(self) -> None:
         """Forget all results: they may be outdated."""
