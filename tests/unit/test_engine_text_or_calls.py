@@ -16,7 +16,7 @@ from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.gbnf import Grammar, token
 from xlam_local.grammar import TextOrCalls, compile_tools
-from xlam_local.types import Prompt, PromptPart, Sampling, UserMessage
+from xlam_local.types import Prompt, PromptPart, Sampling, TokenLogprobs, UserMessage
 
 TOOLS = TOOLSETS["flat"]
 NAME = TOOLS[0].name
@@ -134,4 +134,21 @@ def test_a_control_token_that_models_write_before_calls_begins_them(qwen_path: P
     # Every token of this model counts as such a tag, because it writes none by itself.
     engine.__dict__["_call_tag_tokens"] = frozenset(range(engine.model.vocab_size))
     assert generate(engine, written(engine), SAMPLING, forced("Text."))[0] == expected
+    engine.close()
+
+
+def test_the_tokens_that_begin_calls_count_together(qwen_path: Path) -> None:
+    engine = LocalEngine.load(qwen_path, LoadOptions(context_size=1024, threads=1))
+    expected = generate(engine, written(engine), SAMPLING, CALLS)[0]
+    first = Sampling(max_tokens=1, logprobs=1)
+    items = list(engine.generate(written(engine), None, first))
+    best = next(item for item in items if isinstance(item, TokenLogprobs)).tokens[0].data
+    (likeliest,) = (
+        token for token in range(engine.model.vocab_size) if engine.model.token_bytes(token) == best
+    )
+    all_tokens = frozenset(range(engine.model.vocab_size))
+    engine.__dict__["_call_tag_tokens"] = all_tokens - {likeliest}
+    assert generate(engine, written(engine), SAMPLING, forced("Text."))[0] == expected
+    engine.__dict__["_call_tag_tokens"] = frozenset({likeliest})
+    assert generate(engine, written(engine), SAMPLING, forced("Text."))[0] == "Text."
     engine.close()

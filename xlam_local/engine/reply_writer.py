@@ -152,25 +152,26 @@ class ReplyWriter:
 
     def _sample_text(self, switch: CallSwitch) -> int:
         """Sample a token of the text, or a control token that models write before calls."""
-        if switch.tag_tokens:
+        if self._sampling.temperature < MIN_TEMPERATURE and switch.detector.at_start:
+            first = self._first_token(switch)
+            if first in switch.tag_tokens or self._accept(first):
+                return first
+        elif switch.tag_tokens:
             best = int(self._logits().argmax())
             if best in switch.tag_tokens:
                 return best
-        if self._sampling.temperature < MIN_TEMPERATURE and switch.detector.at_start:
-            first = self._first_token(switch.detector)
-            if self._accept(first):
-                return first
         return self._sample()
 
-    def _first_token(self, detector: CallDetector) -> int:
-        """Return the most likely token that may begin calls, or text: of the more likely one.
+    def _first_token(self, switch: CallSwitch) -> int:
+        """Decide between calls and text, and return the most likely token that begins them.
 
-        Models open calls in several spellings, and text with many words. The most likely token
-        alone would favor the one with the fewest beginnings.
+        Models open calls in several spellings, which divide the probability of a call. The most
+        likely token alone would therefore often be text.
         """
 
         def may_open_calls(token: int) -> bool:
-            return detector.may_open_calls(self._model.token_bytes(token).decode(errors="replace"))
+            text = self._model.token_bytes(token).decode(errors="replace")
+            return token in switch.tag_tokens or switch.detector.may_open_calls(text)
 
         return likelier_side(self._logits(), may_open_calls)
 

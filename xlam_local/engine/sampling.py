@@ -23,7 +23,7 @@ INITIAL_SORTED_TOKENS = 256
 """How many of the most likely tokens are sorted first."""
 SORTED_TOKENS_GROWTH = 16
 COMPARED_TOKENS = 64
-"""How many of the most likely tokens are compared with a group of tokens."""
+"""How many of the most likely tokens `likelier_side` looks at."""
 BLOCK_TOKENS = 256
 """How many tokens are drawn from at once."""
 
@@ -121,10 +121,10 @@ def most_likely(logits: Logits, count: int) -> TokenIds:
 
 
 def likelier_side(logits: Logits, in_group: Callable[[int], bool]) -> int:
-    """Return the most likely token of a group, or of all others: of those that are more likely.
+    """Return the most likely token of the group if its total probability is above one half.
 
-    The probabilities of all tokens of the group are added. `in_group` is called with the most
-    likely tokens; all others count as outside.
+    Otherwise return the most likely token outside the group. `in_group` is called with the
+    `COMPARED_TOKENS` most likely tokens; all other tokens count as outside.
     """
     likely = most_likely(logits, COMPARED_TOKENS)
     group = np.fromiter((in_group(int(token)) for token in likely), np.bool_, len(likely))
