@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,18 @@ from xlam_local.engine.local_engine import LocalEngine
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--calls", type=int, default=1, help="Random calls for each toolset.")
+
+
+def pytest_configure() -> None:
+    """Give each of several test processes cores of its own, or one that few others share.
+
+    Otherwise llama.cpp's threads of all processes wait for each other on all cores.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[number::count] or [cores[number % len(cores)]])
 
 
 @pytest.fixture(scope="session")

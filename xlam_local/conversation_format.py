@@ -6,7 +6,7 @@ an item of OpenAI's Responses. A key with text that is not read is an error that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from .message_content import (
     CALL_BLOCK,
     CONTENT_KEYS,
     REASONING_KEYS,
+    REASONING_LISTS,
+    RESULT_ID_KEYS,
     RESULT_TYPES,
     as_thought,
     message_parts,
@@ -62,27 +64,40 @@ ROLES = {
 """What each role of other programs is here."""
 READ_KEYS = frozenset(
     {
-        *("role", "from", "type", "id", "name", "system"),
-        *(*CONTENT_KEYS, "refusal", *REASONING_KEYS),
-        *("tool_calls", "function_call", "arguments"),
-        *("tool_call_id", "tool_use_id", "call_id", "toolCallId"),
-        *("tool_name", "toolName"),
+        *("role", "from", "type", "id", "name", *CONTENT_KEYS),
+        *(*RESULT_ID_KEYS, "tool_name", "toolName"),
         *("ok", "refused", "skipped", "is_error", "isError", "attached_files"),
     }
 )
+"""Keys that are read in every message, or only say what it belongs to."""
+ROLE_KEYS = {
+    "assistant": frozenset(
+        {"refusal", *REASONING_KEYS, *REASONING_LISTS, "tool_calls", "function_call"}
+    ),
+    "call": frozenset({"arguments", "args", "parameters", "input"}),
+}
+"""Keys that are read in the messages of a role only."""
+CALL_KEYS = frozenset(
+    {
+        *("id", "call_id", "toolCallId", "type", "name", "tool_name", "toolName"),
+        *("function", "function_call", "arguments", "args", "parameters", "input"),
+        *("requestor", "caller", "description", "extra_content", "thought_signature"),
+        *("provider_specific_fields", "providerMetadata", "providerOptions", "toolMetadata"),
+    }
+)
+"""Keys of a call that are read, or whose text is not part of the conversation."""
 METADATA_KEYS = frozenset(
     {
         *("object", "index", "model", "phase", "status", "metadata", "annotations"),
         *("created", "created_at", "createTime", "update_time", "updated_at"),
         *("timestamp", "time", "date", "usage", "logprobs", "cache_control"),
-        *("finish_reason", "stop_reason", "reasoning_details", "thinking_blocks"),
+        *("finish_reason", "stop_reason"),
         *("response_metadata", "usage_metadata", "artifact"),
     }
 )
 """Keys whose text is not part of the conversation."""
 SYSTEM_KEYS = ("system", "system_prompt", "system_message", "instructions")
 """The keys beside the messages that hold the system message."""
-RESULT_ID_KEYS = ("tool_call_id", "tool_use_id", "call_id", "toolCallId")
 CALL_ID_KEYS = ("id", "toolCallId", "call_id")
 NAME_KEYS = ("name", "tool_name", "toolName")
 ARGUMENT_KEYS = ("arguments", "args", "parameters", "input")
@@ -148,7 +163,7 @@ class _OpenCall:
     given_id: str
     """Its id in the file, which another call may have too."""
     order: int
-    turn: int
+    step: int
 
 
 class _ConversationReader:
@@ -159,7 +174,9 @@ class _ConversationReader:
         self._open: list[_OpenCall] = []
         self._order: dict[str, int] = {}
         """The number of each call by its id here, which no other call has."""
-        self._turn = 0
+        self._step = 0
+        """How many times calls have begun after a result or a message of the user."""
+        self._in_step = False
         self._thoughts = ""
         """Reasoning that was an item of its own; it belongs to the model's next message."""
         self._extends_calls = False
@@ -173,8 +190,8 @@ class _ConversationReader:
         if item.get("type") == "reasoning":
             self._thoughts += as_thought(reasoning_item_text(item, pointer))
             return
-        _check_keys(item, pointer)
         role = _role(item, pointer)
+        _check_keys(item, pointer, role)
         extends, self._extends_calls = self._extends_calls, role == "call"
         match role:
             case "system":
@@ -210,19 +227,19 @@ class _ConversationReader:
         if parts.calls:
             raise UsageError(f"{parts.calls[0][1]} is a tool call in a message of the user.")
         if parts.text or not parts.results:
-            self._turn += 1
+            self._in_step = False
             self.messages.append(UserMessage(parts.text, _attachments(item)))
 
     def _read_assistant(self, item: Mapping[str, Json], pointer: str) -> None:
         parts = message_parts(item, pointer)
         if parts.results:
             raise UsageError(f"{parts.results[0][1]} is a tool result in a message of the model.")
-        calls = [*parts.calls, *_listed_calls(item, pointer)]
-        if old := item.get("function_call"):
-            place = f"{pointer}/function_call"
-            # Some servers write their only call under both keys.
-            if _name_and_arguments(old, place) not in [_name_and_arguments(*one) for one in calls]:
-                calls.append((old, place))
+        old = item.get("function_call")
+        listed = [(old, f"{pointer}/function_call")] if old else []
+        calls = list(parts.calls)
+        # Some programs write a call under several keys.
+        for more in (list(_listed_calls(item, pointer)), listed):
+            calls += _not_among(calls, more)
         text = with_reasoning(item, parts.text, pointer)
         if calls:
             self._add_calls(calls, text, extends=False)
@@ -234,6 +251,8 @@ class _ConversationReader:
         return thoughts
 
     def _add_calls(self, items: Sequence[tuple[Json, str]], text: str, extends: bool) -> None:
+        self._step += not self._in_step
+        self._in_step = True
         calls = tuple(self._parse_call(item, pointer) for item, pointer in items)
         last = self.messages[-1] if self.messages else None
         if extends and isinstance(last, ToolCalls):
@@ -244,18 +263,20 @@ class _ConversationReader:
     def _parse_call(self, item: Json, pointer: str) -> ToolCall:
         given_id = _first_id(item, CALL_ID_KEYS)
         name, arguments = _name_and_arguments(item, pointer)
+        _check_call_keys(item, pointer)
         number = len(self._order)
         call_id = given_id or f"call_{number}"
         while call_id in self._order:
             call_id, number = f"call_{number}", number + 1
         call = ToolCall(call_id, name, arguments)
         self._order[call_id] = len(self._order)
-        self._open.append(_OpenCall(call, given_id, self._order[call_id], self._turn))
+        self._open.append(_OpenCall(call, given_id, self._order[call_id], self._step))
         return call
 
     def _add_result(self, item: Mapping[str, Json], pointer: str) -> None:
         found = self._find_call(item, pointer)
         self._open.remove(found)
+        self._in_step = False
         refused = item.get("refused") is True
         failed = refused or item.get("is_error") is True or item.get("isError") is True
         failed = failed or item.get("ok") is False or item.get("status") == "error"
@@ -274,17 +295,22 @@ class _ConversationReader:
     def _find_call(self, item: Mapping[str, Json], pointer: str) -> _OpenCall:
         """Return the call of a result: by its id, else by its name, else the next one.
 
-        Calls of this turn come first: programs use the same ids again in each turn.
+        The last calls come first: programs use the same ids again in each turn or step. A call
+        without an id may have a result with one, and the other way round.
         """
         given_id = _first_id(item, RESULT_ID_KEYS)
         name = _name(item)
-        calls = sorted(self._open, key=lambda one: (-one.turn, one.order))
-        if given_id:
-            calls = [one for one in calls if one.given_id == given_id]
-            same_name = [one for one in calls if one.call.name == name]
-            calls = same_name or calls
+        calls = sorted(self._open, key=lambda one: (-one.step, one.order))
+        with_id = [one for one in calls if one.given_id == given_id]
+        same_name = [one for one in with_id or calls if one.call.name == name]
+        if given_id and not with_id:
+            calls = [one for one in same_name or calls if not one.given_id]
+        elif given_id:
+            calls = same_name or with_id
         elif isinstance(name, str) and name:
             calls = [one for one in calls if one.call.name == name]
+        elif any(one.step == calls[0].step for one in with_id):
+            calls = with_id
         if calls:
             return calls[0]
         if given_id:
@@ -317,14 +343,35 @@ def _flat(item: Mapping[str, Json]) -> Mapping[str, Json]:
     return item
 
 
-def _check_keys(item: Mapping[str, Json], pointer: str) -> None:
+def _check_keys(item: Mapping[str, Json], pointer: str, role: str) -> None:
     """Raise an error if a key that is not read has text."""
-    for key, value in item.items():
-        if key not in READ_KEYS and key not in METADATA_KEYS and _has_text(value):
+    for key in _unread(item, READ_KEYS | METADATA_KEYS | ROLE_KEYS.get(role, frozenset())):
+        if any(key in keys for keys in ROLE_KEYS.values()):
             raise UsageError(
-                f"{pointer}/{key} cannot be read: no message has the key {key!r}. Move its text to "
-                "content, or remove it."
+                f"{pointer}/{key} cannot be read: a message of the role {role!r} has no {key!r}. "
+                "Move it to a message of the model, or remove it."
             )
+        raise UsageError(
+            f"{pointer}/{key} cannot be read: no message has the key {key!r}. Move its text to "
+            "content, or remove it."
+        )
+
+
+def _check_call_keys(item: Mapping[str, Json], pointer: str) -> None:
+    """Raise an error if a key of a call that is not read has text."""
+    known = CALL_KEYS | READ_KEYS | METADATA_KEYS if "role" in item or "from" in item else CALL_KEYS
+    known = known | METADATA_KEYS
+    inner = item.get("function")
+    for each, place in ((item, pointer), (inner, f"{pointer}/function")):
+        for key in _unread(each, known) if isinstance(each, Mapping) else ():
+            raise UsageError(
+                f"{place}/{key} cannot be read: no call has the key {key!r}. Remove it."
+            )
+
+
+def _unread(item: Mapping[str, Json], known: Collection[str]) -> Iterator[str]:
+    """Yield the keys that are not known and have text."""
+    return (key for key, value in item.items() if key not in known and _has_text(value))
 
 
 def _has_text(value: Json) -> bool:
@@ -350,15 +397,41 @@ def _name(item: Mapping[str, Json]) -> Json:
     return next((item[key] for key in NAME_KEYS if item.get(key) is not None), None)
 
 
+def _not_among(
+    calls: Sequence[tuple[Json, str]], others: Sequence[tuple[Json, str]]
+) -> list[tuple[Json, str]]:
+    """Return the calls of `others` that are not the same as a call of `calls`."""
+    known = [(_name_and_arguments(*one), _first_id(one[0], CALL_ID_KEYS)) for one in calls]
+    return [
+        one
+        for one in others
+        if not any(
+            _name_and_arguments(*one) == call
+            and (not id or _first_id(one[0], CALL_ID_KEYS) in ("", id))
+            for call, id in known
+        )
+    ]
+
+
 def _name_and_arguments(item: Json, pointer: str) -> tuple[str, Mapping[str, Json]]:
     """Return the name and the arguments of a call, which may be within "function"."""
     inner = item.get("function", item) if isinstance(item, Mapping) else None
+    if isinstance(inner, str):  # the name, beside the arguments
+        inner = {**item, "name": inner}
     name = _name(inner) if isinstance(inner, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(name, str):
         raise UsageError(f"{pointer} has no function with a name.")
-    place = f"{pointer}/function" if inner is not item else pointer
-    key = next((key for key in ARGUMENT_KEYS if key in inner), "arguments")
-    arguments, place = inner.get(key), f"{place}/{key}"
+    place = f"{pointer}/function" if inner is item.get("function") else pointer
+    found = [
+        (outer[key], f"{where}/{key}")
+        for outer, where in ((inner, place), (item, pointer))[: 1 + (place != pointer)]
+        for key in ARGUMENT_KEYS
+        if key in outer
+    ]
+    given = [one for one in found if one[0] not in (None, "", [], {}, "{}")]
+    if given[1:]:
+        raise UsageError(f"{given[1][1]} cannot be read beside {given[0][1]}; remove one of them.")
+    arguments, place = (given or found or [(None, f"{place}/arguments")])[0]
     if isinstance(arguments, str):
         text = arguments.strip() or "{}"
         arguments = user_file.parse_json(text, place, surrogates=True)

@@ -13,6 +13,10 @@ from .tool_definition import json_type
 
 Json = Any
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "tool_plan")
+HIDDEN_REASONING = frozenset({"data", "encrypted_content"})
+"""Keys of a part of reasoning that only its server can read."""
+REASONING_LISTS = ("reasoning_details", "thinking_blocks")
+"""Lists with the parts of the reasoning, which most programs write beside its text."""
 # Tuples: a type in a file may be any JSON value, and objects are in no set.
 TEXT_TYPES = ("text", "input_text", "output_text", None)
 """The types of the parts of a content that are text."""
@@ -24,6 +28,7 @@ OUTPUT_TYPES = ("text", "json", "content", "error-text", "error-json")
 CALL_BLOCK = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 RESULT_BLOCK = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
 """Calls and results in the text of messages, as Hermes writes them."""
+RESULT_ID_KEYS = ("tool_call_id", "tool_use_id", "call_id", "toolCallId")
 CONTENT_KEYS = ("content", "value", "text", "output", "result")
 """Keys of a message with its content."""
 
@@ -107,7 +112,7 @@ def _part_text(part: Json, pointer: str) -> str:
 
 def _reasoning_text(part: Mapping[str, Json], pointer: str) -> str:
     """Return the text of a part that is reasoning: Anthropic's, Mistral's or Vercel's."""
-    key = next((key for key in ("thinking", "text") if key in part), "thinking")
+    key = next((key for key in ("thinking", "text", "summary") if key in part), "thinking")
     texts = part.get(key)
     if isinstance(texts, list):
         return "".join(
@@ -149,10 +154,24 @@ def with_reasoning(item: Mapping[str, Json], text: str, pointer: str) -> str:
     for key in ("refusal", *REASONING_KEYS):
         if not isinstance(item.get(key), str | None):
             raise UsageError(f"{pointer}/{key} is {json_type(item[key])}, not a string.")
-    thoughts = next((item[key] for key in REASONING_KEYS if item.get(key)), "")
+    given = {key: item[key] for key in REASONING_KEYS if item.get(key)}
+    if len(set(given.values())) > 1:
+        first, second, *_ = given
+        raise UsageError(f"{pointer} has both {first!r} and {second!r}; remove one of them.")
+    thoughts = next(iter(given.values()), "") or _listed_reasoning(item, pointer)
     refusal = item.get("refusal") or ""
     answer = "\n\n".join(filter(None, (text, refusal))) if refusal else text
     return as_thought(thoughts) + answer if thoughts else answer
+
+
+def _listed_reasoning(item: Mapping[str, Json], pointer: str) -> str:
+    """Return the reasoning that a message has in a list of parts only."""
+    key = next((key for key in REASONING_LISTS if item.get(key)), "")
+    return "".join(
+        _reasoning_text(part, f"{pointer}/{key}/{number}")
+        for number, part in enumerate(_list(item, key, pointer))
+        if isinstance(part, Mapping) and not HIDDEN_REASONING & part.keys()
+    )
 
 
 def as_thought(text: str) -> str:
@@ -173,9 +192,14 @@ def result_text(item: Mapping[str, Json], pointer: str) -> str:
 
 
 def result_blocks(item: Mapping[str, Json], pointer: str) -> list[Mapping[str, Json]]:
-    """Return the results in a text that consists of `<tool_response>` blocks; else the item."""
+    """Return the results in a text that consists of `<tool_response>` blocks; else the item.
+
+    A message with an id holds the result of one call, even if its text looks like blocks.
+    """
     content, _ = _content(item, pointer)
-    if not isinstance(content, str) or RESULT_BLOCK.sub("", content).strip():
+    if any(item.get(key) for key in RESULT_ID_KEYS) or not isinstance(content, str):
+        return [item]
+    if RESULT_BLOCK.sub("", content).strip():
         return [item]
     return [{"content": text} for text in RESULT_BLOCK.findall(content)] or [item]
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import atomic_file, config, ggml_devices, hardware, memory_plan, models
+from . import atomic_file, config, ggml_devices, hardware, memory_plan, models, user_file
 from .config import Config, Folders
 from .engine import AdapterOption, LoadOptions
 from .engine.subprocess_engine import SubprocessEngine
@@ -379,10 +379,7 @@ class _PlanHistory:
             write(json.dumps(dict(list(saved.items())[-MAX_PLANS:])))
 
     def _load(self) -> dict[str, Any]:
-        try:
-            saved = json.loads(self._path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
+        saved = user_file.read_own_json(self._path)
         return saved if isinstance(saved, dict) else {}
 
     def _options(self, plan: Plan) -> list[Any]:

@@ -66,9 +66,22 @@ def _declared(items: Sequence[Json], pointer: str) -> Iterator[tuple[Json, str]]
         keys = [key for key in DECLARATION_KEYS if isinstance(item, Mapping) and key in item]
         lists = [key for key in keys if isinstance(item[key], list)]
         for key in lists:
+            _check_beside(item, lists, place)
             yield from ((each, f"{place}/{key}/{at}") for at, each in enumerate(item[key]))
         if not lists:
             yield item, place
+
+
+def _check_beside(item: Mapping[str, Json], lists: Sequence[str], place: str) -> None:
+    """Raise an error for what is written beside a list of declarations.
+
+    Gemini lists tools there that run on its servers.
+    """
+    if others := [key for key, value in item.items() if key not in lists and value is not None]:
+        raise ToolFileError(
+            f"The tool at {place} has {' and '.join(map(repr, others))} beside {lists[0]!r}; "
+            "only functions can be offered. Remove it."
+        )
 
 
 def tool(item: Json, pointer: str) -> Tool:

@@ -21,6 +21,15 @@ PARAMETER_KEYS = (
     *("parametersJsonSchema", "args_schema"),
 )
 READ_KEYS = ("name", "description", *PARAMETER_KEYS)
+WRAPPER_KEYS = ("function", "toolSpec", "tool_spec")
+"""Where OpenAI and Amazon Bedrock put the definition within the object of a tool."""
+FOREIGN_PARAMETER_KEYS = frozenset(
+    [
+        *("params", "param", "args", "arguments", "input", "inputs", "schema", "json_schema"),
+        *("parameter_definitions", "argument_schema", "arguments_schema", "args_json_schema"),
+    ]
+)
+"""Keys under which other programs write the parameters, in forms that differ."""
 SCHEMA_KEYS = frozenset(
     [
         *("properties", "required", "additionalProperties", "patternProperties"),
@@ -61,9 +70,11 @@ def read_tool(item: Json, pointer: str) -> Tool:
         raise ToolFileError(f"The tool at {pointer} is {json_type(item)}, not an object.")
     outer: Mapping[str, Json] = {}
     place = pointer
-    if isinstance(item.get("function"), Mapping):
-        outer = {key: value for key, value in item.items() if key not in ("type", "function")}
-        item, place = item["function"], f"{pointer}/function"
+    for key in WRAPPER_KEYS:
+        if isinstance(item.get(key), Mapping):
+            outer = {each: value for each, value in item.items() if each not in ("type", key)}
+            item, place = item[key], f"{pointer}/{key}"
+            break
     name = _canonical(item).get("name") or _canonical(outer).get("name")
     if not isinstance(name, str) or not name:
         raise ToolFileError(f"The tool at {place} has no name{_what_it_has(item)}.")
@@ -88,6 +99,8 @@ def _parameters(keys: Mapping[str, Json], where: str) -> Schema:
     parameters = found[0] if found else {}
     if parameters == []:  # PHP writes an empty object as an empty list
         parameters = {}
+    if isinstance(parameters, Mapping) and parameters.keys() == {"json"}:  # as Bedrock writes it
+        parameters = parameters["json"]
     if not isinstance(parameters, Mapping):
         raise ToolFileError(
             f"{where}/{next(iter(written))}): the parameters are {json_type(parameters)}, "
@@ -197,6 +210,8 @@ def _check_spelling(keys: Mapping[str, Json], where: str) -> None:
     expected = ("description", *(() if has_parameters else PARAMETER_KEYS), *SCHEMA_KEYS)
     missing = [key for key in expected if key not in keys]
     for key in _unread(keys):
+        if not has_parameters and key in FOREIGN_PARAMETER_KEYS and keys[key]:
+            raise ToolFileError(f"{where}: unknown key {key!r}; did you mean 'parameters'?")
         if close := difflib.get_close_matches(key, missing, 1, SIMILAR_RATIO):
             raise ToolFileError(f"{where}: unknown key {key!r}; did you mean {close[0]!r}?")
 

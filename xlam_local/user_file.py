@@ -94,6 +94,14 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path), str(path))
 
 
+def read_own_json(path: Path) -> Any:
+    """Return the JSON value of a file that this program wrote; None if it cannot be read."""
+    try:
+        return read_json(path)
+    except UsageError:
+        return None
+
+
 def read_stdin() -> str:
     """Return the text that is piped to this program."""
     return read_open(sys.stdin.buffer, STDIN)

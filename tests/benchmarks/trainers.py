@@ -50,7 +50,9 @@ EXPERIMENTS = (
     Experiment("trl", "messages", per_conversation=True),
     Experiment("trl", "messages", "llama", per_conversation=True),
     Experiment("llama-factory", "turns"),
+    Experiment("llama-factory", "turns", "llama"),
     Experiment("llama-factory", "sharegpt", per_conversation=True),
+    Experiment("llama-factory", "sharegpt", "llama", per_conversation=True),
     Experiment("action-studio", "actionstudio"),
 )
 

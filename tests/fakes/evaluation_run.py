@@ -52,8 +52,8 @@ def run(path: Path, count: int) -> int:
     folders = (fetch("bfcl"),)
     cases = bfcl.load_cases(folders, [CATEGORY], count)
     with Checkpoint.open(path, IDENTITY) as checkpoint:
-        model = RunModel(Knowing(cases), grammar=False, sampling=Sampling())
-        return sum(1 for _ in run_cases(cases, model, bfcl.judges(folders), checkpoint))
+        model = RunModel(Knowing(cases), grammar=False, sampling=Sampling(), checkpoint=checkpoint)
+        return sum(1 for _ in run_cases(cases, [model], bfcl.judges(folders)))
 
 
 if __name__ == "__main__":

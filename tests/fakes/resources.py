@@ -19,6 +19,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock
+
 from xlam_local.evaluation.packages import TAU2, TAU2_REQUIREMENTS
 
 CACHE_FOLDER = Path(
@@ -179,9 +181,12 @@ def fetch(name: str) -> Path:
     """Return the path of a file in FILES, and download it if necessary."""
     file, download, checksum = FILES[name]
     path = CACHE_FOLDER / file
-    if not path.exists():
-        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-        download(path)
+    CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return path
+    with FileLock(CACHE_FOLDER / f"{name}.lock"):  # several test processes download at once
+        if not path.exists():
+            download(path)
         if checksum and _sha256(path) != checksum:
             path.unlink()
             raise AssertionError(f"{name}: the downloaded file has a wrong checksum.")

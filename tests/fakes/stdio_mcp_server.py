@@ -257,6 +257,11 @@ def listed(request: Json) -> None:
         page = int((request.get("params") or {}).get("cursor") or 0)
         one = tool(f"tool{page}", "x" * 5_000_000)
         answer(request, {"tools": [one], "nextCursor": str(page + 1)})
+    elif MODE == "endless-pages":
+        page = int((request.get("params") or {}).get("cursor") or 0)
+        answer(request, {"tools": [tool(f"tool{page}")], "nextCursor": str(page + 1)})
+    elif MODE == "no-tools":
+        answer(request, {"tools": []})
     elif MODE == "hang-list":
         pass
     elif MODE == "no-list":
@@ -336,12 +341,25 @@ def stopping() -> None:
     os.kill(os.getppid(), signal.SIGSTOP)
 
 
+def banner_hangs() -> None:
+    print("Starting...", flush=True)
+    time.sleep(600)
+
+
+def closes_stdout() -> None:
+    os.close(1)
+    time.sleep(600)
+
+
 BEGINNINGS: dict[str, Callable[[], object]] = {
     "chatty": chatty,
     "not-mcp": not_mcp,
     "banner-dies": banner_dies,
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "silent": lambda: time.sleep(600),
+    "banner-hangs": banner_hangs,
+    "closes-stdout": closes_stdout,
+    "byte-order-mark": lambda: os.write(1, b"\xef\xbb\xbf"),
     "yes": yes,
     "stubborn": stubborn,
     "stubborn-child": hiding,

@@ -59,4 +59,8 @@ def run_trainer(name: str, *arguments: str | Path, cwd: Path | None = None) -> s
 def trained_rows(name: str, model: Path, folder: Path, *arguments: str | Path) -> list[TrainedRow]:
     """Return the rows that a trainer makes of an export."""
     program = PROGRAMS / f"{name.replace('-', '_')}_rows.py"
+    if name == "llama-factory":
+        tokenizer = folder.with_name("tokenizer")
+        run_trainer("trl", PROGRAMS / "save_tokenizer.py", model, tokenizer)
+        model = tokenizer
     return read_rows(run_trainer(name, program, model, folder, *arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -189,6 +190,23 @@ def test_arguments_are_edited_as_json_with_invisible_characters_as_escapes() -> 
     assert "é" in text
     assert all(char.isprintable() or char == "\n" for char in text)
     assert parse_arguments(text, request) == arguments
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "This is not valid JSON: Expecting property name enclosed in double quotes at line"),
+        ('{"a": 1, "a": 2}', "This is not valid JSON: an object has the key 'a' twice."),
+        ('{"a": NaN}', "This is not valid JSON: NaN is not a JSON number."),
+        ("[" * 100_000, "This is nested more than 200 levels deep."),
+        ('{"a": "\\ud83d"}', "This has half of a surrogate pair at /a"),
+        ("9" * 5_000, "This has an integer with more than 4300 digits."),
+        ("[]", "The arguments must be a JSON object"),
+    ],
+)
+def test_what_is_wrong_with_edited_arguments_is_a_sentence(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        parse_arguments(text, ApprovalRequest(LOOK, ToolCall("call_0", "look", {})))
 
 
 NEW = "--- no file\n+++ a/b.md (new file)\n@@ -0,0 +1,2 @@\n+one\n+two"

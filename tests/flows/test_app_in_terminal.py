@@ -16,6 +16,8 @@ from xlam_local.history import History
 from xlam_local.types import AssistantMessage, UserMessage
 
 APP = [sys.executable, "-m", "xlam_local", "--ephemeral"]
+MAX_SECONDS_TO_END = 2.0
+"""How long the app may run without its terminal; it takes about one without other programs."""
 MODELS_LISTED = "Recommended for this machine"
 
 
@@ -42,8 +44,13 @@ def test_input_that_is_not_utf_8_does_not_end_the_app(locale: str) -> None:
         terminal.wait_for("Search, open, rename", shown)
 
 
+STARTS = pytest.mark.parametrize(
+    "start", ["exec", "trap '' HUP; exec"], ids=["plain", "as nohup does"]
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["exec", "trap '' HUP; exec"], ids=["plain", "as nohup does"])
+@STARTS
 def test_the_app_ends_soon_after_its_terminal_is_gone(start: str) -> None:
     terminal = Terminal(["bash", "-c", f"{start} {' '.join(APP)}"])
     terminal.wait_for(MODELS_LISTED)
@@ -51,11 +58,12 @@ def test_the_app_ends_soon_after_its_terminal_is_gone(start: str) -> None:
 
 
 @pytest.mark.slow
+@STARTS
 def test_the_conversation_is_saved_when_the_terminal_is_gone(
-    small_path: Path, own_folders: Path
+    small_path: Path, own_folders: Path, start: str
 ) -> None:
     app = [sys.executable, "-m", "xlam_local", "-m", str(small_path)]
-    terminal = Terminal(app)
+    terminal = Terminal(["bash", "-c", f"{start} {' '.join(app)}"])
     terminal.wait_for("Ask something")
     terminal.type(b"Tell me a long story about a whale.\r")
     terminal.wait_for("Writing")
@@ -72,7 +80,7 @@ def close_and_expect_end(terminal: Terminal) -> None:
     """Close the terminal of a program, which must then end by itself."""
     os.close(terminal.fd)
     gone, status = 0, 0
-    end = time.monotonic() + 5  # about one second without other programs
+    end = time.monotonic() + MAX_SECONDS_TO_END
     try:
         while not gone and time.monotonic() < end:
             gone, status = os.waitpid(terminal.child, os.WNOHANG)

@@ -271,7 +271,9 @@ def test_trust_tells_what_is_wrong_with_a_server_or_its_file(run: Run, own_folde
         dies=entry("banner-dies"),
         asks={"command": "x", "env": {"A": "${input:key}"}},
         off=entry(disabled=True),
+        empty=entry("no-tools"),
     )
+    assert "empty: it has no tools." in run("trust", "empty").err
     assert "asks: env: the placeholder ${input:key} is not supported" in run("trust", "asks").err
     assert "off: it is disabled; enable it with" in run("trust", "off").err
     assert "the last line of its stderr is 'Error: TOKEN is" in run("trust", "dies").err
@@ -279,7 +281,10 @@ def test_trust_tells_what_is_wrong_with_a_server_or_its_file(run: Run, own_folde
     assert left_out in run("trust", "one", "--trust").err
     assert left_out in run("list").err
     assert "one: all of its tools are trusted already." in run("trust", "one", "--trust").err
-    assert "There is no tool file or server 'two'; untrusted ones: dies." in run("trust", "two").err
+    assert (
+        "There is no tool file or server 'two'; untrusted ones: dies, empty."
+        in run("trust", "two").err
+    )
     (own_folders / "config" / "mcp.json").write_text("{")
     assert "mcp.json is not valid JSON" in run("trust", "one").err
 

@@ -24,6 +24,7 @@ from xlam_local.types import Effect, Message, Sampling, SystemMessage, Tool, Use
 PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 QUESTION = "Switch the lamp in the kitchen off."
 CALL = '[{"name": "lamp", "arguments": {"room": "kitchen", "state": "off"}}]'
+LEARNED = f"<tool_call>\n{CALL}\n</tool_call>"
 LAMP = Tool(
     "lamp",
     "Switch a lamp.",
@@ -77,10 +78,10 @@ def test_a_model_learns_rated_replies_and_forgets_them_without_the_adapter(
         written = prompt.render(asked, [LAMP], engine.prompt_format)
         sampling = Sampling(max_tokens=40)
         learned = generate(engine, written, sampling)[0]
-        assert learned == CALL
+        assert learned == LEARNED
         applied = engine.adapters
         engine.set_adapters([])
         base = generate(engine, written, sampling)[0]
-        assert base != CALL
+        assert base != LEARNED
         engine.set_adapters(applied)
-        assert generate(engine, written, sampling)[0] == CALL
+        assert generate(engine, written, sampling)[0] == LEARNED

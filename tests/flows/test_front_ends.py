@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.command_line import run, write_tools
-from xlam_local import Done, Effect, Session, TurnOptions, tool
+from xlam_local import Done, Effect, Session, ToolResult, TurnOptions, tool
 from xlam_local.engine.local_engine import LocalEngine
 
 pytestmark = pytest.mark.model
@@ -110,13 +110,15 @@ def get_weather(city: str) -> str:
 
 def test_a_session_calls_a_python_function(small: LocalEngine) -> None:
     session = Session(small, [get_weather], options=TurnOptions(tool_choice="required"))
-    answer = session.ask("How is the weather in Oslo?")
-    assert "sunny" in answer
-    assert "Oslo" in answer
+    events = list(session.send("How is the weather in Oslo?"))
+    result = next(event for event in events if isinstance(event, ToolResult))
+    assert result.output == "It is sunny in Oslo, 21 degrees."
+    # Which words the model adds differs between processors, and they may reach the token limit.
+    assert isinstance(events[-1], Done)
 
 
 def test_the_next_turn_uses_the_prompt_cache(small: LocalEngine) -> None:
     session = Session(small, [get_weather], options=TurnOptions(tool_choice="required"))
-    session.ask("How is the weather in Oslo?")
+    list(session.send("How is the weather in Oslo?"))
     (done,) = (event for event in session.send("And in Rome?") if isinstance(event, Done))
     assert done.usage.cached_tokens > 100

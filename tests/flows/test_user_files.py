@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.command_line import run
+from tests.fakes.command_line import run, run_process
 
 ANY_FILE: dict[str, Callable[[Path], object]] = {
     "latin-1": lambda path: path.write_bytes('{"a": "café"}'.encode("latin-1")),
@@ -147,7 +149,6 @@ def test_a_byte_order_mark_is_skipped(
 ) -> None:
     (own_folders / "config").mkdir(parents=True)
     monkeypatch.chdir(own_folders)
-    Path("t.json").write_text('[{"name": "f"}]')
     Path(name).write_text(text, encoding="utf-8")
     plain = run(*command.split())
     Path(name).write_text(text, encoding="utf-8-sig")
@@ -158,6 +159,56 @@ def test_a_byte_order_mark_is_skipped(
         assert plain == marked
     assert "TOML" not in marked.stderr
     assert expected in marked.stdout
+
+
+MARK = "\ufeff"
+MARKED_INPUTS = {
+    "grammar": ("ask hi --grammar-file FILE", 'root ::= "yes" | "no"'),
+    "messages": ("ask hi --messages FILE", '[{"role": "user", "content": "Who?"}]'),
+    "lines of messages": ("ask hi --messages FILE", '{"role": "user", "content": "Who?"}\n'),
+    "attached file": ("ask hi -f FILE", "one two"),
+    "stdin": ("ask hi", "one two"),
+    "stdin for -": ("ask -", "one two"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MARKED_INPUTS)
+def test_a_byte_order_mark_does_not_reach_the_model(
+    kind: str, qwen_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command, text = MARKED_INPUTS[kind]
+    options = [
+        "-m",
+        str(qwen_path),
+        "--max-tokens",
+        "3",
+        "--no-prompt-cache",
+        "--json",
+        "--no-tools",
+    ]
+    found = []
+    for start in ("", MARK):
+        Path("FILE").write_text(start + text)
+        stdin = "" if "FILE" in command else start + text
+        done = run_process(*command.split(), *options, stdin=stdin)
+        assert "Traceback" not in done.stderr
+        assert done.stdout, done.stderr
+        found.append(re.findall(r'"prompt_tokens": (\d+)', done.stdout) or done.stdout)
+    assert found[0] == found[1]
+
+
+def test_a_byte_order_mark_in_a_batch_is_skipped(
+    qwen_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = '{"id": "%s", "prompt": "hi"}\n'
+    Path("in.jsonl").write_text(f"{MARK}{row % 1}{MARK}{row % 2}")
+    done = run("batch", "in.jsonl", "out.jsonl", "-m", str(qwen_path), "--max-tokens", "3")
+    assert done.returncode == 0, done
+    results = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert sorted(result["custom_id"] for result in results) == ["1", "2"]
 
 
 def test_arguments_and_stdin_are_read_by_the_same_rules() -> None:

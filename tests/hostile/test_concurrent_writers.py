@@ -250,8 +250,10 @@ def test_a_policy_that_goes_away_keeps_its_denies(way: str, tmp_path: Path) -> N
     approver = Approver.open(path, tmp_path)
     WAYS_TO_GO[way](path)
     user = FakeUser(AllowOnce(), AllowOnce(), AllowOnce(), AllowOnce())
-    calls = [scripted_call(name) for name in ("save", "look", "write") * 2]
-    results = call_results(approver, user, *calls, tools=TOOLS)
+    calls = [scripted_call(name) for name in ("save", "look", "write")]
+    results = [
+        result for _ in range(2) for result in call_results(approver, user, *calls, tools=TOOLS)
+    ]
     asked = [request.tool.name for request in user.requests]
     assert [result.refused for result in results if result.call.name == "save"] == [True, True]
     assert "save" not in asked

@@ -28,9 +28,7 @@ from xlam_local.tui.state.controller import LoadSteps
 from xlam_local.tui.state.turn_stats import BAR_COUNT
 
 ASSETS = Path(__file__).parents[2] / "assets"
-REQUEST = (
-    "What time is it in Paris and in New York? Call the tools once, then answer in one sentence."
-)
+REQUEST = "Convert 26.2 miles to kilometers, and 100 degrees Fahrenheit to Celsius."
 WRITE_REQUEST = "Write the file hello.txt with the text: Hello from xLAM."
 STATS_SIZE = (120, 32)
 

@@ -11,6 +11,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.scripts.page_block import with_block
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 START = "<!-- module tree: start -->\n"
@@ -25,9 +27,7 @@ def tree(folder: Path = ROOT / "xlam_local") -> str:
 
 def with_tree(page: str) -> str:
     """Return the page with the tree of the modules as they are now."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}{tree()}{END}{after}"
+    return with_block(page, START, tree(), END)
 
 
 def summary(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Print the tokens that LLaMA-Factory trains on, and which of them it learns.
 
-usage: python llama_factory_rows.py MODEL FOLDER END_TOKEN
+usage: python llama_factory_rows.py TOKENIZER FOLDER END_TOKEN
 
-MODEL is a GGUF file, whose vocabulary transformers reads. FOLDER is an export with its
+TOKENIZER is a folder with the files of a tokenizer. FOLDER is an export with its
 `llamafactory.yaml`. Only the data stage runs.
 
 Runs in an environment of its own, which has LLaMA-Factory and not this project.
@@ -25,7 +25,7 @@ IGNORED = -100
 """The label of tokens that are not learned."""
 
 
-def main(model_file: Path, folder: Path, end_token: str) -> None:
+def main(tokenizer_folder: Path, folder: Path, end_token: str) -> None:
     # LLaMA-Factory imports these two for sound and videos, which the rows do not have.
     for name in ("torchaudio", "av"):
         module = sys.modules.setdefault(name, ModuleType(name))
@@ -33,7 +33,7 @@ def main(model_file: Path, folder: Path, end_token: str) -> None:
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
 
-    tokenizer = AutoTokenizer.from_pretrained(model_file.parent, gguf_file=model_file.name)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     tokenizer.eos_token = tokenizer.pad_token = end_token
     settings = yaml.safe_load((folder / "llamafactory.yaml").read_text())
     with tempfile.TemporaryDirectory() as output:
@@ -41,7 +41,7 @@ def main(model_file: Path, folder: Path, end_token: str) -> None:
             {
                 **settings,
                 "dataset_dir": str(folder),
-                "model_name_or_path": str(model_file.parent),
+                "model_name_or_path": str(tokenizer_folder),
                 "output_dir": output,
                 "do_train": True,
                 "overwrite_cache": True,

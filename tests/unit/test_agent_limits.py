@@ -6,10 +6,17 @@ import time
 import pytest
 
 from tests.fakes.fake_engine import Scripted
-from tests.fakes.turns import ADD_2_3, PARAMETERS, add_call, finish_reason, play
+from tests.fakes.turns import ADD_2_3, PARAMETERS, add_call, finish_reason, outputs, play
 from xlam_local.agent import TurnOptions
 from xlam_local.agent.earlier_results import ALREADY_KNOWN
-from xlam_local.agent.limits import BUDGET_WARNING, LAST_REPLY, TurnLimits, TurnUsage
+from xlam_local.agent.limits import (
+    BUDGET_WARNING,
+    LAST_REPLY,
+    MAX_QUOTED_CHARS,
+    TurnLimits,
+    TurnUsage,
+    last_reply_request,
+)
 from xlam_local.errors import ToolError, TurnLimitExceeded, error_for
 from xlam_local.session import Session
 from xlam_local.types import (
@@ -19,10 +26,14 @@ from xlam_local.types import (
     Effect,
     Event,
     FinishReason,
+    GenerationEnd,
     SystemMessage,
     Tool,
     ToolResult,
+    UserMessage,
 )
+
+ASKED = f"The question was: 2 + 3?\n{LAST_REPLY}"
 
 
 def warnings(events: list[Event]) -> list[str]:
@@ -36,14 +47,42 @@ def fail(a: int, b: int) -> None:
 FAILS = Tool("add", "Add.", PARAMETERS, Effect.READ, fail)
 
 
+def test_a_long_request_is_not_quoted_again() -> None:
+    request, longer = "x" * MAX_QUOTED_CHARS, "x" * (MAX_QUOTED_CHARS + 1)
+    assert last_reply_request([UserMessage("a"), UserMessage(request)]) == (
+        f"The question was: {request}\n{LAST_REPLY}"
+    )
+    assert last_reply_request([UserMessage("a"), UserMessage(longer)]) == LAST_REPLY
+    assert last_reply_request([]) == LAST_REPLY
+
+
 def test_the_last_reply_after_a_loop_reads_the_call_once() -> None:
     engine = Scripted(ADD_2_3, ADD_2_3, ADD_2_3, ["5"])
     events = play(engine)
-    assert warnings(events) == [LAST_REPLY]
+    assert warnings(events) == [ASKED]
     assert [written.count(ADD_2_3[0]) for written in engine.prompts] == [0, 1, 2, 1]
     assert ALREADY_KNOWN in engine.prompts[2]
     assert ALREADY_KNOWN not in engine.prompts[3]
     assert finish_reason(events) == "loop"
+
+
+@pytest.mark.parametrize("calls", [add_call(a=1, b=1)[0], '[{"name": "add", '])
+def test_after_results_truncated_calls_are_a_limit(calls: str) -> None:
+    engine = Scripted(ADD_2_3, [calls, GenerationEnd(truncated=True)], ["5"])
+    events = play(engine)
+    assert outputs(events)[0] == "5"
+    assert warnings(events) == [ASKED]
+    done = events[-1]
+    assert events[-2] == AssistantMessage("5")
+    assert isinstance(done, Done)
+    assert done.answered
+    assert finish_reason(events) == "length"
+
+
+def test_a_truncated_answer_after_results_is_kept() -> None:
+    events = play(Scripted(ADD_2_3, ["It is f", GenerationEnd(truncated=True)]))
+    assert events[-2] == AssistantMessage("It is f")
+    assert finish_reason(events) == "length"
 
 
 def test_a_model_can_answer_after_a_repeated_call() -> None:
@@ -54,8 +93,9 @@ def test_the_same_error_three_times_ends_the_turn_after_a_warning() -> None:
     calls = (add_call(a=n, b=n) for n in (1, 2, 3))
     events = play(Scripted(*calls, ["It failed."]), FAILS)
     assert warnings(events) == [
-        "The same error occurred twice. Try something else, or answer with what you know.",
-        LAST_REPLY,
+        "Do not make this call again. Make another call, or tell the user the answer in a "
+        "sentence, with the results above.",
+        ASKED,
     ]
     assert finish_reason(events) == "repeated_error"
 
@@ -77,7 +117,7 @@ def test_a_refusal_three_times_ends_the_turn() -> None:
 def test_a_token_budget_ends_the_turn_after_a_warning() -> None:
     replies = [add_call(a=n, b=n) for n in range(9)]
     events = play(Scripted(*replies), options=TurnOptions(max_steps=9, token_budget=40))
-    assert warnings(events) == [BUDGET_WARNING, LAST_REPLY]
+    assert warnings(events) == [BUDGET_WARNING, ASKED]
     assert finish_reason(events) == "token_budget"
     assert isinstance(error_for(Done("token_budget")), TurnLimitExceeded)
     assert error_for(Done("token_budget", answered=True)) is None

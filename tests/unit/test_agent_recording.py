@@ -107,6 +107,11 @@ def test_the_order_of_tools_and_a_role_are_named() -> None:
     assert difference(f"{head}4", f"{head}5").startswith("The result of a tool differs.")
 
 
+def test_a_tool_that_is_nested_too_deeply_is_compared_as_text() -> None:
+    before, after = ('{\n"name": ' + "[" * 100_000 + f"{n}\n}}" for n in "12")
+    assert difference(before, after).startswith("The prompt differs.")
+
+
 def test_the_file_is_private_and_without_what_is_redacted(tmp_path: Path) -> None:
     path = tmp_path / "talk.jsonl"
     path.write_text("old")
@@ -126,6 +131,32 @@ def test_a_file_that_is_no_recording_is_an_error(tmp_path: Path, text: str) -> N
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(UsageError, match=r"a\.jsonl"):
         ReplayEngine(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"text": None},
+        {"prompt": 1},
+        {"usage": {"tokens": 1}},
+        {"usage": []},
+        {"sampling": "greedy"},
+        {"counts": 3},
+    ],
+)
+def test_a_reply_with_other_fields_is_no_recording(path: Path, damage: dict[str, object]) -> None:
+    head, first, *_ = path.read_text().splitlines()
+    path.write_text(f"{head}\n{json.dumps(json.loads(first) | damage)}\n")
+    with pytest.raises(UsageError, match=r"talk\.jsonl is not a recording of xlam-local\.$"):
+        ReplayEngine(path)
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "9" * 5000, '{"text": NaN}', '{"a": 1, "a": 2}'])
+def test_a_line_that_is_not_valid_json_is_named(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(UsageError, match=r"talk\.jsonl, line 4, (is|has)"):
+        ReplayEngine(path)
 
 
 def test_a_cancelled_reply_is_not_recorded(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -59,6 +60,11 @@ def parse(text: str, tools: Collection[str] = TOOLS, first_id: int = 0) -> Reply
         f" functools{json.dumps([ADD])}",
         f"[TOOL_CALLS]{json.dumps([ADD])}[/TOOL_CALLS]",
         f"{json.dumps([ADD])}}}]",
+        f"{json.dumps([ADD])}<|im_end|>",
+        f"{json.dumps(ADD)}</s>",
+        f"[TOOL_CALLS] \n{json.dumps([ADD])}</s>",
+        f"<tool_call>{json.dumps(ADD)}</tool_call><end_of_turn>\n",
+        f"{json.dumps([ADD])}<tool_call>\n</tool_call>",
         json.dumps({"role": "assistant", "content": None, "tool_calls": [ADD]}),
         json.dumps({"action": "add", "action_input": ADD["arguments"]}),
         json.dumps({"tool": "add", "tool_input": ADD["arguments"]}),
@@ -99,6 +105,8 @@ def test_parallel_calls_keep_their_order_and_are_numbered() -> None:
 def test_text_around_calls_is_kept() -> None:
     text = f"Let me see.\n{json.dumps([ADD])}\n\nThat is it."
     assert parse(text) == ToolCalls((CALL,), "Let me see.\nThat is it.")
+    beside = json.dumps({"tool_calls": [ADD], "content": "Let me see."})
+    assert parse(beside) == ToolCalls((CALL,), "Let me see.")
     tagged = f"Let me see. <tool_call>{json.dumps(ADD)}</tool_call>"
     assert parse(tagged) == ToolCalls((CALL,), "Let me see.")
     assert parse(f'{json.dumps(ADD)}\n{{"note": 1}}') == ToolCalls((CALL,), '{"note": 1}')
@@ -255,6 +263,13 @@ FRAGMENTS = [
     "<to",
     "]",
     "é",
+    "(",
+    "<code>",
+    "</code>",
+    "<function=add>",
+    "[add(",
+    "a=1)",
+    "</function>",
 ]
 CALLS = [json.dumps(ADD), json.dumps([ADD, HI]), json.dumps([HI], indent=1), "; ", "\n", ", "]
 TEXTS = st.lists(st.sampled_from([*FRAGMENTS, *CALLS]), max_size=8).map("".join)
@@ -279,3 +294,51 @@ def _merged(events: list[TextDelta | ToolCallDelta]) -> list[tuple[type, str]]:
         else:
             merged.append((type(event), event.text))
     return merged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ('{"a": 1, "a": 2}', "/a is written twice"),
+        ('{"x": [0, {"b": 1, "b": 1}]}', "/x/1/b is written twice"),
+        (r'{"x": ["\ud83d"]}', "/x/0 has half of a surrogate pair"),
+        (r'{"\udc00": 1}', "/ has half of a surrogate pair"),
+        ('{"x": {"y": NaN}}', "/x/y is not a number that JSON can hold"),
+        ('{"x": 1e999}', "/x is not a number that JSON can hold"),
+        ('{"x": -Infinity}', "/x is not a number that JSON can hold"),
+        (f'{{"x": {"9" * 5000}}}', "an integer has too many digits"),
+        (f'{{"x": {"[" * 150 + "]" * 150}}}', "it is nested more than 100 levels deep"),
+        (f'{{"x": {"[" * 100_000}', "it is nested more than 100 levels deep"),
+        ('{"x": 1,}', "character "),
+    ],
+)
+def test_what_is_wrong_with_arguments_is_told_with_its_place(arguments: str, problem: str) -> None:
+    add = json.dumps(ADD)
+    inside = f"/arguments{problem}" if problem.startswith("/") else problem
+    inside = inside.replace("arguments/ has", "arguments has")
+    with pytest.raises(InvalidReply, match=re.escape(f"cannot be parsed (call 2, {inside}")):
+        parse(f'[{add}, {{"name": "add", "arguments": {arguments}}}]')
+    quoted = json.dumps(arguments)
+    with pytest.raises(InvalidReply, match=re.escape(f"(call 2, /arguments: {problem}")):
+        parse(f'[{add}, {{"name": "add", "arguments": {quoted}}}]')
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ('{"name": "say/hi.now"}', "'say/hi.now': it has no arguments"),
+        ('{"name": "add", "arguments": [1]}', "/arguments: it is not an object"),
+        ('{"name": "add", "name": "say/hi.now", "arguments": {}}', "/name is written twice"),
+        ('{"name": "add", "arguments": {}, "arguments": {"a": 1}}', "/arguments is written twice"),
+        (json.dumps(DEFINITION), "'add': it is the definition of a tool"),
+        (json.dumps(SCHEMA), "'add': it is the definition of a tool"),
+    ],
+)
+def test_a_second_call_that_is_none_is_an_error(second: str, problem: str) -> None:
+    with pytest.raises(InvalidReply, match=re.escape(f"(call 2, {problem}")):
+        parse(f"[{json.dumps(ADD)}, {second}]")
+
+
+def test_whole_surrogate_pairs_are_characters() -> None:
+    text = r'[{"name": "add", "arguments": {"a": "\ud83d\ude00"}}]'
+    assert parse(text) == ToolCalls((ToolCall("call_0", "add", {"a": "\U0001f600"}),))

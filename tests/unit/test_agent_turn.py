@@ -17,11 +17,12 @@ from tests.fakes.turns import (
     play,
 )
 from xlam_local.agent import TurnOptions, turn
-from xlam_local.agent.earlier_results import ALREADY_KNOWN, NOT_RUN_AGAIN
+from xlam_local.agent.earlier_results import ALREADY_KNOWN, NOT_RUN_AGAIN, REFUSED_BEFORE
 from xlam_local.agent.limits import LAST_REPLY
 from xlam_local.errors import ToolError, UsageError
 from xlam_local.grammar import for_last_answer
 from xlam_local.types import (
+    AllowOnce,
     AssistantMessage,
     ContextUsage,
     Deny,
@@ -96,6 +97,35 @@ def test_a_refused_call_is_told_to_the_model() -> None:
     engine = Scripted(ADD_2_3, ["All right."])
     events = list(turn([UserMessage("x")], [ADD], engine, lambda tool, call: Deny("not now")))
     assert outputs(events) == ["The user refused this call. Reason: not now"]
+    assert finish_reason(events) == "stop"
+
+
+def test_a_refused_call_is_not_asked_again() -> None:
+    asked: list[ToolCall] = []
+
+    def refuse(tool: Tool, call: ToolCall) -> Deny:
+        asked.append(call)
+        return Deny()
+
+    engine = Scripted(ADD_2_3, ADD_2_3, ["I may not."])
+    events = list(turn([UserMessage("x")], [ADD], engine, refuse))
+    assert outputs(events) == ["The user refused this call.", REFUSED_BEFORE]
+    assert len(asked) == 1
+    assert (finish_reason(events), events[-2]) == ("loop", AssistantMessage("I may not."))
+
+
+def test_other_calls_of_a_reply_run_beside_one_that_was_refused() -> None:
+    both = json.dumps([{"name": "add", "arguments": {"a": n, "b": 3}} for n in (2, 4)])
+    engine = Scripted(ADD_2_3, [both], ["7"])
+    asked: list[ToolCall] = []
+
+    def refuse_first(tool: Tool, call: ToolCall) -> Deny | AllowOnce:
+        asked.append(call)
+        return Deny() if call.arguments["a"] == 2 else AllowOnce()
+
+    events = list(turn([UserMessage("x")], [ADD], engine, refuse_first))
+    assert outputs(events) == ["The user refused this call.", REFUSED_BEFORE, "7"]
+    assert [call.arguments["a"] for call in asked] == [2, 4]
     assert finish_reason(events) == "stop"
 
 

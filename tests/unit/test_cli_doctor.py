@@ -239,6 +239,47 @@ def test_a_fault_in_a_file_of_settings_is_a_finding(
     assert ("wrong" in statuses) is (name == "models.toml")
 
 
+def test_a_fault_in_the_entry_of_a_server_is_a_finding(tmp_path: Path) -> None:
+    context = make_context(tmp_path, PC)
+    context.folders.config.mkdir()
+    path = context.folders.config / "mcp.json"
+    path.write_text('{"mcpServers": {"a": {"command": "x"}, "b": 5, "c": {}}}')
+    (finding,) = doctor_checks.check_settings(context)
+    assert finding.status == "wrong"
+    assert finding.message.startswith(f"{path}: b: The entry is not a JSON object. c: ")
+
+
+def test_installed_files_that_are_no_models_are_findings(tmp_path: Path) -> None:
+    context = make_context(tmp_path, PC)
+    folder = context.store.hub_cache / "models--a--b" / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "bad.gguf").write_bytes(b"GGUFxx")
+    (folder / "empty.gguf").touch()
+    bad, empty, count = doctor_checks.check_models(context)
+    assert (bad.status, empty.status, count.status) == ("wrong", "wrong", "fine")
+    assert bad.message.startswith("hf:a/b:bad.gguf: bad.gguf")
+    assert empty.message.startswith("hf:a/b:empty.gguf: empty.gguf is not a GGUF file")
+    assert bad.fix == "xlam-local models remove hf:a/b:bad.gguf"
+
+
+def test_tool_files_that_cannot_be_read_are_findings(tmp_path: Path) -> None:
+    context = make_context(tmp_path, PC)
+    assert list(doctor_checks.check_tool_files(context)) == []
+    folder = context.folders.config / "tools"
+    folder.mkdir(parents=True)
+    (folder / "good.json").write_text('[{"name": "f"}]')
+    (folder / "runs.py").write_text("1 / 0")
+    (folder / "broken.toml").write_text("[[")
+    (folder / "broken.py").write_text("def")
+    (folder / "folder.py").mkdir()
+    *wrong, fine = doctor_checks.check_tool_files(context)
+    assert {finding.status for finding in wrong} == {"wrong"}
+    for finding, name in zip(wrong, ("broken.py", "broken.toml", "folder.py"), strict=True):
+        assert str(folder / name) in finding.message
+        assert str(folder / name) in finding.fix
+    assert (fine.status, fine.message) == ("fine", "good.json, runs.py")
+
+
 def test_valid_files_of_settings_are_fine(tmp_path: Path) -> None:
     context = make_context(tmp_path, PC)
     assert list(doctor_checks.check_settings(context)) == []

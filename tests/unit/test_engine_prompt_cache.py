@@ -88,6 +88,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "tokens": lambda data: data.replace((3).to_bytes(4, "little"), (4).to_bytes(4, "little")),
     "another format": lambda data: b"something else entirely" * 100,
     "a long header": lambda data: data[:8] + b"\xff\xff\xff\x7f" + data[12:],
+    "a deep header": lambda data: data[:8] + (9_000).to_bytes(4, "little") + b"[" * 9_000,
     "a huge count": lambda data: data.replace(b'"tokens": 3', b'"tokens": 9999999999'),
     "a negative count": lambda data: data.replace(b'"tokens": 3', b'"tokens": -3'),
     "another key": lambda data: data.replace(b'"key": "key"', b'"key": "kex"'),

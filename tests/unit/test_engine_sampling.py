@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xlam_local.engine.constraint import TOKEN_DATA
-from xlam_local.engine.sampling import apply_repeat_penalty, candidates, likelier_side, sample
+from xlam_local.engine.sampling import apply_repeat_penalty, candidates, sample, sample_side
 from xlam_local.types import Sampling
 
 LOGITS = np.array([1.0, 3.0, 2.0, -np.inf], dtype=np.float32)
@@ -158,16 +158,41 @@ def test_a_tiny_temperature_takes_the_most_likely_token(temperature: float) -> N
     assert token == 1
 
 
+def group_tokens(probabilities: list[float]) -> np.ndarray:
+    """Return logits where the tokens 6, 7, 8 … have the given probabilities and others none."""
+    logits = np.full(500, -20, dtype=np.float32)
+    logits[6 : 6 + len(probabilities)] = np.log(probabilities)
+    return logits
+
+
 @pytest.mark.parametrize(
     ("group", "expected"),
     [((8, 9), 7), ((9, 8, 7), 7), ((8,), 7), ((), 7), ((6, 8, 9), 8), ((7,), 8), ((50,), 7)],
 )
 def test_a_group_of_tokens_is_compared_as_a_whole(group: tuple[int, ...], expected: int) -> None:
-    logits = np.full(500, -20, dtype=np.float32)
-    logits[[6, 7, 8, 9]] = np.log([0.15, 0.4, 0.25, 0.2])
-    assert likelier_side(logits, group.__contains__) == expected
+    logits = group_tokens([0.15, 0.4, 0.25, 0.2])
+    side = sample_side(logits, group.__contains__, 0, np.random.default_rng(0))
+    assert side.argmax() == expected
+    tokens = np.flatnonzero(side > -np.inf)
+    in_group = set(group) & set(range(6, 10))
+    assert set(tokens.tolist()) >= in_group or in_group.isdisjoint(tokens.tolist())
 
 
 def test_a_group_of_all_tokens_and_equal_ones() -> None:
-    assert likelier_side(np.zeros(3, dtype=np.float32), lambda _: True) in range(3)
-    assert likelier_side(np.array([1, -np.inf], dtype=np.float32), (0,).__contains__) == 0
+    random = np.random.default_rng(0)
+    equal = np.zeros(3, dtype=np.float32)
+    assert (sample_side(equal, lambda _: True, 0, random) == equal).all()
+    single = np.array([1, -np.inf], dtype=np.float32)
+    assert sample_side(single, (0,).__contains__, 0, random).argmax() == 0
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [(1.0, 0.6), (0.5, 0.36 / (0.36 + 0.16)), (2.0, 0.6**0.5 / (0.6**0.5 + 0.4**0.5)), (1e-3, 1)],
+)
+def test_the_temperature_changes_the_sum_of_a_group(temperature: float, expected: float) -> None:
+    logits = group_tokens([0.4, 0.3, 0.3])
+    random = np.random.default_rng(1)
+    sides = [sample_side(logits, (7, 8).__contains__, temperature, random) for _ in range(2000)]
+    share = np.mean([side[7] > -np.inf for side in sides])
+    assert abs(share - expected) < 4 * (0.25 / len(sides)) ** 0.5

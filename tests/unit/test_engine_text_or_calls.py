@@ -60,7 +60,8 @@ def written(engine: LocalEngine | SubprocessEngine) -> Prompt:
         f"[TOOL_CALLS]{NAME}[",
         f"<tool_call>{NAME}\n",
         f"<|tool_calls_section_begin|><|tool_call_begin|>functions.{NAME}:",
-        f"[{NAME}(",
+        f"[{NAME}(city=",
+        f"<|python_start|>[{NAME}()",
     ],
 )
 def test_calls_are_written_as_if_the_model_had_opened_them_so(
@@ -101,6 +102,10 @@ def test_the_reply_ends_if_the_limit_is_reached_within_the_opening(engine: Local
         f'```json\n{{"name": "{NAME}", "parameters": {{"type": "object"}}}}\n```',
         f'{{"name": "{NAME}", "parameters": {{"city": {{"type": "string"}}}}}}',
         f'Write `<tool_call>{{"name": "{NAME}", "arguments": {{}}}}</tool_call>`.',
+        f"[{NAME}(city)](docs.md) tells more.",
+        f"<tool_call>{NAME} is what I would write.",
+        f'{{"name": "{NAME}", "title": "It", "inputSchema": {{"type": "object"}}}}',
+        f'{{"name": "{NAME}", "strict": true, "parameters": {{"type": "object"}}}}',
         f'<thought>[{{"name": "{NAME}", "arguments": {{}}}}]</thought>No.',
     ],
 )

@@ -253,9 +253,9 @@ def test_calls_that_end_the_checker_fail_their_case_only(
     engine = Scripted([json.dumps([{"name": name, "arguments": {}}])], ["No."])
     judges = Judges(partial(Checker, folders, 20.0), play_bfcl)
     with Checkpoint.open(tmp_path / "a.jsonl", {}) as checkpoint:
-        model = RunModel(engine, False, Sampling())
+        model = RunModel(engine, False, Sampling(), checkpoint)
         chosen = sorted(cases, key=lambda case: case.category, reverse=True)
-        rows = list(run_cases(chosen, model, judges, checkpoint))
+        rows = [row for _, row in run_cases(chosen, [model], judges)]
     assert [row["error_type"] for row in rows] == [STOPPED, ""]
 
 

@@ -158,12 +158,33 @@ def test_calls_are_right_if_all_their_values_are(
             {"request": "x", "calls": [call("start_timer", minutes={"values": []})]},
             "no value is right",
         ),
+        (
+            {"request": "x", "calls": [{"name": "start_timer", "args": {}}]},
+            "a call: unknown key 'args'",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "", "tool_calls": []}], "calls": []},
+            "a message: unknown key 'tool_calls'",
+        ),
+        ({"id": None, "request": "x", "calls": []}, "'id' is not a string"),
+        ({"id": True, "request": "x", "calls": []}, "'id' is not a string"),
+        ({"category": ["a"], "request": "x", "calls": []}, "'category' is not a string"),
     ],
 )
 def test_a_line_that_is_no_case_is_an_error(tmp_path: Path, line: Any, message: str) -> None:
     good = {"request": "x", "calls": []}
     with pytest.raises(UsageError, match=rf"line 2.*{message}"):
         load_cases(write(tmp_path / "cases.jsonl", good, line), TOOLS)
+
+
+def test_line_separators_within_a_text_end_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "cases.jsonl"
+    text = "one\u2028two\u2029three\x85four"
+    line = f'{{"id": 7, "request": "{text}", "calls": []}}'
+    path.write_text(f"\ufeff{line}\r\n\r\n\ufeff{line.replace('7', '8')}\r\n", "utf-8")
+    cases = load_cases(path, TOOLS).cases
+    assert [case.id for case in cases] == ["7", "8"]
+    assert [case.request.messages[0]["content"] for case in cases] == [text, text]
 
 
 def test_two_cases_with_one_id_are_an_error(tmp_path: Path) -> None:

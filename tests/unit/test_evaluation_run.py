@@ -34,6 +34,7 @@ from xlam_local.evaluation.run import (
     remove_changed,
     run_cases,
 )
+from xlam_local.prompt import Template
 from xlam_local.types import Sampling
 
 pytestmark = pytest.mark.slow
@@ -78,8 +79,8 @@ def cases(*ids: str, digest: str = "") -> list[EvalCase]:
 def run(path: Path, chosen: Sequence[EvalCase], engine: Scripted) -> list[str]:
     with Checkpoint.open(path, {"benchmark": "own"}) as checkpoint:
         remove_changed(chosen, checkpoint)
-        model = RunModel(engine, False, Sampling())
-        return [row["id"] for row in run_cases(chosen, model, judges(), checkpoint)]
+        model = RunModel(engine, False, Sampling(), checkpoint)
+        return [row["id"] for _, row in run_cases(chosen, [model], judges())]
 
 
 def test_the_prompt_lists_tools_as_they_are_defined_in_ascii() -> None:
@@ -102,6 +103,16 @@ def test_without_the_grammar_the_text_itself_is_judged() -> None:
     engine = Scripted([text])
     assert write(engine, grammar=False).judged == text
     assert engine.grammars == [None]
+
+
+def test_free_replies_of_other_models_are_judged_as_the_product_reads_them() -> None:
+    engine = Scripted([f"<tool_call>\n{OSLO}\n</tool_call>"], ["```json\n[]\n```"], ["Hello."])
+    engine.prompt_format = Template("{{ messages }}", (), bos="", eos="")
+    read = [write(engine, grammar=False) for _ in range(3)]
+    assert json.loads(read[0].judged) == json.loads(OSLO)
+    assert [reply.broken for reply in read] == [False, False, False]
+    assert read[2].judged == "Hello."
+    assert engine.grammars == [None] * 3
 
 
 def test_with_the_grammar_the_calls_are_judged_as_the_product_reads_them() -> None:
@@ -157,11 +168,31 @@ def test_a_case_that_was_edited_runs_again(tmp_path: Path) -> None:
     assert run(path, changed, Scripted(["3"])) == ["a"]
 
 
+def test_both_settings_of_the_grammar_alternate(tmp_path: Path) -> None:
+    engine, identity = Scripted(*([str(number)] for number in range(6))), {"benchmark": "own"}
+    with (
+        Checkpoint.open(tmp_path / "free.jsonl", identity) as free,
+        Checkpoint.open(tmp_path / "grammar.jsonl", identity) as constrained,
+    ):
+        models = [
+            RunModel(engine, False, Sampling(), free),
+            RunModel(engine, True, Sampling(), constrained),
+        ]
+        list(run_cases(cases("a"), models[1:], judges()))
+        ran = [
+            (model.grammar, row["id"])
+            for model, row in run_cases(cases("a", "b"), models, judges())
+        ]
+    assert ran == [(False, "a"), (False, "b"), (True, "b")]
+    rows = {run.path.stem: [row["reply"] for row in run.rows] for run in read_runs([tmp_path])}
+    assert rows == {"free": ["1", "2"], "grammar": ["0", "3"]}
+
+
 def test_stopping_keeps_what_is_done(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     with Checkpoint.open(path, {"benchmark": "own"}) as checkpoint:
-        model = RunModel(Scripted(["1"], ["2"], ["3"]), False, Sampling())
-        running = run_cases(cases("a", "b", "c"), model, judges(), checkpoint)
+        model = RunModel(Scripted(["1"], ["2"], ["3"]), False, Sampling(), checkpoint)
+        running = run_cases(cases("a", "b", "c"), [model], judges())
         next(iter(running))
         running.close()  # type: ignore[attr-defined]
         assert 1 <= len(checkpoint.done) <= 3
@@ -179,8 +210,8 @@ def test_a_multi_turn_case_is_played_to_its_end(tmp_path: Path) -> None:
     (case,) = bfcl.load_cases(folders, ["multi_turn_base"], 1)
     replies = multi_turn_replies(ground_truths("multi_turn_base")[case.id])
     with Checkpoint.open(tmp_path / "a.jsonl", {"benchmark": "bfcl"}) as checkpoint:
-        model = RunModel(Scripted(*([reply] for reply in replies)), False, Sampling())
-        (row,) = run_cases([case], model, bfcl.judges(folders), checkpoint)
+        model = RunModel(Scripted(*([reply] for reply in replies)), False, Sampling(), checkpoint)
+        ((_, row),) = run_cases([case], [model], bfcl.judges(folders))
     assert row["valid"]
     assert row["replies"] == replies
     assert row["reply_tokens"] == 3 * len(replies)
@@ -191,11 +222,8 @@ def test_a_multi_turn_case_that_grows_too_long_leaves_the_checker_usable(tmp_pat
     chosen = bfcl.load_cases(folders, ["multi_turn_base", "irrelevance"], 1)
     engine = Scripted(["No."], context_size=600)
     with Checkpoint.open(tmp_path / "a.jsonl", {"benchmark": "bfcl"}) as checkpoint:
-        model = RunModel(engine, False, Sampling())
-        rows = {
-            row["category"]: row
-            for row in run_cases(chosen, model, bfcl.judges(folders), checkpoint)
-        }
+        model = RunModel(engine, False, Sampling(), checkpoint)
+        rows = {row["category"]: row for _, row in run_cases(chosen, [model], bfcl.judges(folders))}
     assert rows["multi_turn_base"]["error_type"] == TOO_LONG
     assert rows["irrelevance"]["valid"]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from xlam_local.cli.eval_report import print_table
 from xlam_local.errors import IntegrityError, UsageError
 from xlam_local.evaluation.categories import CATEGORIES, LIVE, MEANS, NON_LIVE
 from xlam_local.evaluation.comparison import compare, comparison_json, grammar_pairs
@@ -27,7 +28,7 @@ from xlam_local.evaluation.statistics import (
     share,
     weighted_mean,
 )
-from xlam_local.evaluation.table import markdown
+from xlam_local.evaluation.table import ResultTable, markdown
 
 FACTS = {
     "benchmark": "bfcl",
@@ -170,11 +171,30 @@ def test_a_table_names_what_was_measured_and_what_was_not() -> None:
     assert cells["simple_python"] == ("100.0 (20.7 to 100.0), n=1", "not published")
     assert cells["multiple"] == ("not measured", "82.5")
     assert cells["non-live (official mean)"] == ("not measured", "69.0")
-    assert cells["energy of the machine's processors"][0] == "not measured"
+    assert "energy of the machine's processors" not in cells
+    assert "energy of the machine's processors" in table.note.rpartition("Not measured: ")[2]
     assert "published, F16, no grammar" in table.columns[2]
     assert "gorilla.cs.berkeley.edu" in table.note
     assert not any("overall" in label for label in cells)
-    assert {name for name in CATEGORIES if "relevance" not in name} <= cells.keys()
+    assert all(name in cells or name in table.note for name in CATEGORIES)
+
+
+def test_facts_that_all_runs_share_are_told_once() -> None:
+    first = row("simple_python_0", True)
+    runs = [a_run([first], "a"), a_run([first], "b", grammar="on", seed=4)]
+    table, *_ = result_tables(runs)
+    labels = [label for label, *_ in table.rows]
+    assert "seed" in labels
+    assert "grammar" in labels
+    assert "engine" not in labels
+    assert "engine xlam-local 9.9" in table.note.rpartition("In all runs: ")[2]
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(ResultTable("Scores", ["", "a[b].gguf"], [["model", "c[/d]"]]))
+    printed = capsys.readouterr().out
+    assert "a[b].gguf" in printed
+    assert "c[/d]" in printed
 
 
 def test_runs_with_and_without_the_grammar_are_compared() -> None:
@@ -218,12 +238,12 @@ def test_runs_of_different_cases_are_not_compared(
 RUNS = [
     a_run(
         [
-            row("simple_python_0", True, seconds=2.0, reply_tokens=20),
-            row("irrelevance_0", True, outcome="words", seconds=1.0, reply_tokens=9),
+            row("simple_python_0", True, decode_seconds=2.0, reply_tokens=20),
+            row("irrelevance_0", True, outcome="words", decode_seconds=1.0, reply_tokens=9),
             row("own & <b>_0", False),
         ]
     ),
-    a_run([row("multiple_0", False, seconds=1.0, reply_tokens=5)], "b", grammar="on"),
+    a_run([row("multiple_0", False, decode_seconds=1.0, reply_tokens=5)], "b", grammar="on"),
 ]
 
 
@@ -343,7 +363,7 @@ def test_a_line_that_is_not_complete_is_not_read(tmp_path: Path) -> None:
     assert [one["id"] for one in read_run(path).rows] == ["multiple_0"]
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '"id"', "1"])
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '"id"', "1", "[" * 100_000, "9" * 5000])
 def test_a_damaged_line_is_an_error(tmp_path: Path, line: str) -> None:
     path = write_run(tmp_path / "a.jsonl", f"{line}\n")
     with pytest.raises(IntegrityError, match="line 1, is damaged"):

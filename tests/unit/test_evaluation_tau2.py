@@ -61,8 +61,8 @@ def play(path: Path, engine: Scripted, chosen: Sequence[TaskTrial]) -> EvalRun:
     folders = tau2.checker_folders(path.parent / "cache", fetch("tau2"))
     with serving(engine) as agent, Checkpoint.open(path, IDENTITY) as checkpoint:
         judges = tau2.judges(folders, MOCK, settings(agent), chosen)
-        model = RunModel(engine, True, Sampling())
-        for _ in run_cases(tau2.cases(chosen, "mock"), model, judges, checkpoint):
+        model = RunModel(engine, True, Sampling(), checkpoint)
+        for _ in run_cases(tau2.cases(chosen, "mock"), [model], judges):
             pass
     return read_run(path)
 
@@ -219,9 +219,9 @@ def test_a_server_that_fails_ends_the_run_and_no_trial_counts(
     nobody = settings(Endpoint("http://127.0.0.1:9/v1", "x", "nobody"))
     with Checkpoint.open(path, IDENTITY) as checkpoint:
         judges = tau2.judges(folders, MOCK, nobody, chosen)
-        model = RunModel(Scripted(), True, Sampling())
+        model = RunModel(Scripted(), True, Sampling(), checkpoint)
         with pytest.raises(CheckerError, match="The model's server failed"):
-            list(run_cases(tau2.cases(chosen, "mock"), model, judges, checkpoint))
+            list(run_cases(tau2.cases(chosen, "mock"), [model], judges))
         assert not checkpoint.done
 
 

@@ -97,6 +97,11 @@ def test_text_or_calls_has_a_grammar_for_each() -> None:
     assert compile_tools([]).enforced is compile_tools([]).grammar
 
 
+def test_a_tool_called_none_is_not_offered_if_no_call_is_wanted() -> None:
+    assert compile_tools([tool("none"), tool("f")], "none").tools == ()
+    assert len(compile_tools([tool("none"), tool("f")]).tools) == 2
+
+
 def test_plain_text_is_all_text_without_an_opening() -> None:
     assert matches(TEXT_WITHOUT_CALL, 'a[{"name": \n💡')
     assert matches(TEXT_WITHOUT_CALL, f"a{CALL_OPENING}")

@@ -31,6 +31,8 @@ def test_text_is_an_answer(text: str) -> None:
         CALL,
         "{}",
         "[ {",
+        "[[ {",
+        '[["name": "add"',
         f"```json\n{CALL}\n```",
         f"I call it:\n{CALL}",
         'Now:\n  {"name": "add"}',

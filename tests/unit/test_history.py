@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlam_local.errors import HistoryError, UsageError
+from xlam_local.errors import HistoryError, IntegrityError, UsageError
 from xlam_local.history import Conversation, History, Summary, export, serialization
 from xlam_local.types import (
     AssistantMessage,
@@ -97,6 +97,13 @@ MESSAGES = st.one_of(
 def test_a_message_is_unpacked_as_it_was(message: Message) -> None:
     assert serialization.unpack(serialization.kind(message), serialization.pack(message)) == message
     serialization.search_text(message).encode()
+
+
+@pytest.mark.parametrize("packed", ["[" * 100_000, "{", "[]", "{}"])
+def test_a_damaged_message_is_replaced_by_a_note(packed: str) -> None:
+    with pytest.raises(IntegrityError, match="A message in the history is damaged"):
+        serialization.unpack("calls", packed)
+    assert serialization.unpack_or_note("user", packed) == UserMessage(serialization.DAMAGED)
 
 
 def test_lone_surrogates_are_kept(path: Path) -> None:

@@ -216,6 +216,17 @@ def test_the_database_of_llm_is_read_with_its_tools(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("schema", ["[" * 100_000, "{", '{"a": 1, "a": 2}', "5"])
+def test_a_tool_of_llm_with_an_invalid_schema_is_named(tmp_path: Path, schema: str) -> None:
+    path = tmp_path / "logs.db"
+    llm_database(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE tools SET input_schema = ?", (schema,))
+        database.commit()
+    with pytest.raises(UsageError, match=r"conversation k: Tool 'weather' \(/0/parameters\)"):
+        read_import(path)
+
+
 def test_another_database_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "a.db")) as database:
         database.execute("CREATE TABLE a (b)")

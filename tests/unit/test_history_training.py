@@ -85,6 +85,20 @@ def test_turns_are_the_prompts_that_the_engine_got(history: History, family: pro
         assert following["prompt"].startswith(row["prompt"] + row["completion"])
 
 
+def test_other_models_learn_the_tags_that_their_instructions_demand(history: History) -> None:
+    engine = Scripted([TWO_CALLS], [" 4 degrees.\n"])
+    source = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
+    engine.prompt_format = prompt.Template(source, ("<|end|>",), eos="<|end|>")
+    play(history, engine, "Warmer?")
+    found, _ = export(history, "turns")
+    assert [row["prompt"] for row in found] == engine.prompts
+    called, answered = (row["completion"] for row in found)
+    assert called == f"<tool_call>\n{TWO_CALLS}\n</tool_call><|end|>"
+    assert "<tool_call>\n[{" in found[0]["prompt"]
+    assert "\n</tool_call>" in found[0]["prompt"]
+    assert answered == "4 degrees.<|end|>"
+
+
 def render(row: dict[str, Any], family: prompt.Family) -> tuple[str, list[str]]:
     """Return a row's text as transformers renders it, and the parts that are learned."""
     texts, spans = render_jinja_template(
@@ -310,6 +324,26 @@ def test_the_chat_template_is_that_of_the_model_that_replied(
     assert written == template_text(family)
     _, other = export(history, "messages", Selection(prompt.QWEN))
     assert other.family == prompt.QWEN
+
+
+@pytest.mark.parametrize(
+    ("form", "family", "template"),
+    [
+        ("turns", prompt.LLAMA, "empty"),
+        ("sharegpt", prompt.QWEN, "qwen"),
+        ("sharegpt", prompt.LLAMA, "llama3"),
+    ],
+)
+def test_llama_factory_gets_the_template_of_the_base_model(
+    history: History, tmp_path: Path, form: str, family: prompt.Family, template: str
+) -> None:
+    engine = Scripted(["Hello."])
+    engine.prompt_format = family
+    play(history, engine, "Hi")
+    found, report = export(history, form)
+    write_folder(tmp_path / "out", form, found, report)
+    written = (tmp_path / "out" / "llamafactory.yaml").read_text(encoding="utf-8")
+    assert f"template: {template}\n" in written
 
 
 def test_calls_alone_are_warned_about(history: History) -> None:

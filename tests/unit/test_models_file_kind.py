@@ -66,6 +66,26 @@ KINDS = {
     "a GGML model": (b"tjgg\3\0\0\0" + bytes(99), "a model in a format older than GGUF"),
     "an HDF5 file": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
     "a reversed magic": (b"FUGG\0\0\0\3" + bytes(99), "a big-endian GGUF file; convert it"),
+    "a Git LFS pointer with a mark": (b"\xef\xbb\xbf" + LFS.encode(), "a Git LFS pointer"),
+    "an old Git LFS pointer": (
+        b"version https://hawser.github.com/spec/v1\noid sha256:ab\n",
+        "a Git LFS pointer; run `git lfs pull`",
+    ),
+    "a GGUF file with a mark": (
+        b"\xef\xbb\xbfGGUF\3\0\0\0" + bytes(99),
+        "a GGUF file that a program changed as if it were text; download it again",
+    ),
+    "a GGUF file in UTF-16": (
+        "GGUF\3\0\0".encode("utf-16"),
+        "a GGUF file that a program changed as if it were text in UTF-16, as PowerShell's > "
+        "writes; download it again",
+    ),
+    "a web page in UTF-16": (
+        PAGE.encode("utf-16"),
+        "a web page in UTF-16, as PowerShell's > writes; download the file itself",
+    ),
+    "JSON in UTF-16 without a mark": (b'\0{\0"\0a\0"\0:\0\x31\0}', "JSON text"),
+    "a short text": (b"404", "a text file; download the file itself"),
     "an image": (b"\x89PNG\r\n" + bytes(99), "an image"),
     "a PDF document": (b"%PDF-1.7\n", "a PDF document"),
 }
@@ -95,6 +115,13 @@ def test_unknown_bytes_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(bytes(range(256)) * 16)
     with pytest.raises(IntegrityError, match=r"^x\.gguf: magic is .*; this is not a GGUF file\.$"):
+        gguf.read(path)
+
+
+def test_bytes_that_begin_like_a_byte_order_mark_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(bytes(range(255, -1, -1)))
+    with pytest.raises(IntegrityError, match=r"magic is .*; this is not a GGUF file\.$"):
         gguf.read(path)
 
 

@@ -203,6 +203,28 @@ def test_a_truncated_header_is_rejected(content: bytes, tmp_path: Path) -> None:
         gguf.read(path)
 
 
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "expected"),
+    [([2, 4], [1, 2], (4, 2)), (4, [1, 2], (4, 2)), (4, 1, (4, 1))],
+)
+def test_numbers_that_differ_between_layers_count_as_the_largest(
+    heads: int | list[int], kv_heads: int | list[int], expected: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.gguf"
+    file = writer.GGUFWriter(str(path), "llama")
+    file.add_context_length(100)
+    file.add_block_count(2)
+    file.add_embedding_length(64)
+    file.add_head_count(heads)
+    file.add_head_count_kv(kv_heads)
+    file.add_array("tokenizer.ggml.tokens", ["a", "b"])
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.close()
+    shape = model_shape(gguf.read(path))
+    assert (shape.heads, shape.kv_heads) == expected
+
+
 def test_an_error_calls_the_file_by_the_given_name(tmp_path: Path) -> None:
     path = tmp_path / "0123abcd.incomplete"
     path.write_bytes(b"<html>")

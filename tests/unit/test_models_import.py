@@ -170,6 +170,27 @@ def test_a_gguf_file_that_is_no_language_model_is_refused(
         model_weights(path)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"split__no": "x", "split__count": 2}, r"'split\.no' is 'x', not an integer"),
+        ({"split__count": "3"}, r"'split\.count' is '3', not an integer"),
+        ({"general__name": 5}, r"'general\.name' is 5, not text"),
+        ({"general__type": 5}, r"'general\.type' is 5, not text"),
+        ({"tokenizer__chat_template": 1}, r"'tokenizer\.chat_template' is 1, not text"),
+        ({"tokenizer__ggml__tokens": 3}, r"'tokenizer\.ggml\.tokens' is 3, not an array"),
+        ({"qwen2__embedding_length": "64"}, r"'qwen2\.embedding_length' is '64', not an integer"),
+        ({"qwen2__attention__head_count": "x"}, "is 'x', not an integer or an array"),
+    ],
+)
+def test_a_field_of_another_type_is_named(
+    fields: dict[str, Any], message: str, store: Store, tmp_path: Path
+) -> None:
+    path = gguf_files.write(tmp_path / "x.gguf", **fields)
+    with pytest.raises(IntegrityError, match=rf"^x\.gguf: field .*{message}\.$"):
+        link(path, store)
+
+
 def test_later_parts_of_a_split_model_need_no_metadata(store: Store, tmp_path: Path) -> None:
     for number in range(3):
         gguf_files.write(
@@ -210,7 +231,7 @@ def test_parts_with_wrong_numbers_are_refused(store: Store, tmp_path: Path) -> N
 
 def test_a_folder_is_not_imported(store: Store, tmp_path: Path) -> None:
     (tmp_path / "folder.gguf").mkdir()
-    with pytest.raises(ModelMissing, match="It is a folder"):
+    with pytest.raises(ModelMissing, match="is a folder, not a file"):
         link(tmp_path / "folder.gguf", store)
 
 

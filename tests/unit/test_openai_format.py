@@ -69,6 +69,8 @@ REQUIRED = {**OBJECT, "required": ["city"]}
         {"name": "f", "args_schema": REQUIRED},
         {"functionDeclarations": [{"name": "f", "parameters": REQUIRED}]},
         {"function_declarations": [{"name": "f", "parameters": REQUIRED}]},
+        {"toolSpec": {"name": "f", "inputSchema": {"json": REQUIRED}}},
+        {"name": "f", "inputSchema": {"json": REQUIRED}},
     ],
 )
 def test_what_is_unambiguous_is_read_as_it_is_meant(tool: Any) -> None:
@@ -101,6 +103,8 @@ def test_parameters_by_name_are_required_unless_they_say_otherwise() -> None:
         ({"name": "f", "description": "x", "descripton": "y"}, ("/0/descripton",)),
         ({"function": {"name": "f", "args": {}}, "id": 1}, ("/0/function/args", "/0/id")),
         ({"type": "bash_20250124", "name": "bash"}, ("/0/type",)),
+        ({"name": "f", "parameters": OBJECT, "args": {"a": {}}}, ("/0/args",)),
+        ({"name": "f", "returns": {"type": "object", "properties": {}}}, ("/0/returns",)),
         ({"type": "custom", "name": "f"}, ()),
         ({"name": "f", "title": "F", "annotations": {}, "_meta": {}, "x-a": 1}, ()),
     ],
@@ -121,7 +125,18 @@ def test_the_former_list_of_functions_is_read_too() -> None:
         ([3], "/0 is a number, not an object"),
         ([{"name": "f"}, {"description": "d"}], "/1 has no name; its keys are 'description'"),
         ([{"type": "web_search"}], "/0 has no name; its type is 'web_search'"),
-        ([{"toolSpec": {"name": "f"}}], "/0 has no name; its keys are 'toolSpec'"),
+        ([{"toolUse": {"name": "f"}}], "/0 has no name; its keys are 'toolUse'"),
+        ([{"toolSpec": {"title": "f"}}], "/0/toolSpec has no name; its keys are 'title'"),
+        ([{"name": "f", "params": OBJECT}], "unknown key 'params'; did you mean 'parameters'"),
+        ([{"name": "f", "args": {"a": {}}}], "unknown key 'args'; did you mean 'parameters'"),
+        (
+            [{"name": "f", "parameter_definitions": {"a": {"type": "str"}}}],
+            "unknown key 'parameter_definitions'; did you mean 'parameters'",
+        ),
+        (
+            [{"functionDeclarations": [{"name": "f"}], "codeExecution": {}}],
+            "/0 has 'codeExecution' beside 'functionDeclarations'",
+        ),
         ({"functionDeclarations": [{"name": "f"}, {}]}, "/functionDeclarations/1 has no name"),
         ({"tools": [{"function": {"name": ""}}]}, "/tools/0/function has no name"),
         ([{"name": "f", "description": 3}], "/0/description"),

@@ -260,10 +260,11 @@ def test_a_changed_policy_applies_to_the_next_call(tmp_path: Path) -> None:
 def test_a_grant_that_no_file_can_hold_denies_the_call(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     user = FakeUser(AllowAlways(exact_arguments=True, permanent=True))
-    call = save(text="\ud800")
-    (result,) = call_results(Approver.open(path, tmp_path), user, call, tools=(SAVE,))
-    assert result.refused
-    assert "half of a surrogate pair" in result.output
+    approver = Approver.open(path, tmp_path)
+    call = ToolCall("call_0", "save", {"text": "\ud800"})  # a caller's; no reply has such a text
+    decision = approver.decide(SAVE, call, [], [SAVE], user)
+    assert isinstance(decision, Deny)
+    assert "half of a surrogate pair" in decision.reason
     assert not path.exists()
 
 

@@ -12,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 from xlam_local import conversation_format, openai_format, prompt
 from xlam_local.errors import PromptError
 from xlam_local.prompt import LLAMA, QWEN, Family, PromptFormat, Template
+from xlam_local.prompt.instructions import AFTER_RESULTS
 from xlam_local.types import (
     AssistantMessage,
     Message,
@@ -178,7 +179,19 @@ def test_a_template_without_system_and_tool_roles_gets_every_message() -> None:
     messages.append(ToolResult(CALL, "sunny"))
     rendered = prompt.text(prompt.render(messages, [WEATHER], Template(STRICT, ())))
     assert rendered.startswith("[user] Be brief.")
-    assert rendered.endswith("[user] sunny\n")
+    assert rendered.endswith(f"[user] sunny\n\n{AFTER_RESULTS}\n")
+
+
+def test_other_models_read_after_the_last_result_what_to_do_with_it() -> None:
+    calls = ToolCalls((CALL, OTHER_CALL))
+    results = [ToolResult(call, f"sunny {call.id}\n") for call in calls.calls]
+    asked: list[Message] = [UserMessage("Weather?"), calls]
+    messages = [*asked, *results, AssistantMessage("Sun.")]
+    shown = prompt.text(prompt.render(messages, [WEATHER], Template(STRICT, ())))
+    assert shown.count(AFTER_RESULTS) == 1
+    assert f"sunny call_1\n\n{AFTER_RESULTS}" in shown
+    assert AFTER_RESULTS not in prompt.text(prompt.render(messages, [], Template(STRICT, ())))
+    assert AFTER_RESULTS not in prompt.text(prompt.render(messages, [WEATHER], QWEN))
 
 
 @pytest.mark.parametrize(

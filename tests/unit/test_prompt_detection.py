@@ -108,6 +108,13 @@ def test_xlam_1_made_from_deepseek_gets_its_documented_format(name: str) -> None
     assert detect_format(metadata, Vocabulary(CONTROL)) is None
 
 
+@pytest.mark.parametrize("name", ["xLAM-3-1b", "xLAM-2.5-1b-fc-r", "xLAM-20b", "my-xlam-r"])
+@pytest.mark.parametrize("architecture", ["qwen2", "qwen3", "gemma3", ""])
+def test_no_format_of_xlam_1_is_used_for_another_architecture(name: str, architecture: str) -> None:
+    metadata = {"general.name": name, "general.architecture": architecture}
+    assert detect_format(metadata, Vocabulary((*CONTROL, "<|EOT|>"))) is None
+
+
 @pytest.mark.parametrize("name", ["xLAM-7b-r", "xLAM-8x7b-r", "XLAM 8x22b R"])
 def test_xlam_1_made_from_mistral_gets_its_documented_format(name: str) -> None:
     metadata = {"general.name": name, "general.architecture": "llama"}

@@ -50,6 +50,13 @@ def test_a_pattern_finds_what_pythons_finds(pattern: str) -> None:
         (r"^.$", "\x85", "\u2028"),
         (r"^\/\_\q$", "/_q", "x"),
         (r"^\p{Any}\x4$", "\nx4", "x4"),
+        ("^(?i:a)b$", "Ab", "aB"),
+        ("^((?i)a)b$", "Ab", "aB"),
+        ("^a(?i)b$", "aB", "Ab"),
+        ("(?i)^ß$", "ß", "S"),
+        ("(?i)^[äöü]+$", "ÄÖü", "a"),
+        (r"^(?:\ud83d\uXYZW|a)$", "a", "\ufffduXYZW"),
+        (r"^(?:[\ud800-\udbff][\udc00-\udfff]|[\u2700-\u27bf])$", "\u2700", "😀"),
     ],
 )
 def test_patterns_are_read_as_ecmascript_reads_them(

@@ -58,7 +58,7 @@ def test_a_draft_that_changes_something_is_proposed_and_read_again(tmp_path: Pat
         (draft("Which notes are there?", "list", {}), "the calls change nothing"),
         (draft("Note that milk is missing.", "add", {"text": "milk"}), "is there already"),
         (draft("Please note eggs.", "note", {"text": "eggs"}), "not within the schema"),
-        ("Eggs", "not JSON"),
+        ("Eggs", "not valid JSON"),
     ],
 )
 def test_other_drafts_are_left_out_with_the_reason(reply: str, reason: str, tmp_path: Path) -> None:

@@ -303,6 +303,15 @@ def test_lines_are_read_packed_and_plain(tmp_path: Any) -> None:
         (r"(?<=x)y", "xy", True),
         (r"(?<=x)y", "zy", False),
         (r"^(?<letter>\p{Lu})(?<!B)$", "A", True),
+        (r"^(?<year>\d{4})-\k<year>$", "2020-2020", True),
+        (r"^(?<year>\d{4})-\k<year>$", "2020-2021", False),
+        (r"^(a)\1$", "aa\n", False),
+        (r"(?<!a)\d$", "\u0661", False),
+        (r"^(\s)\1$", "\xa0\xa0", True),
+        (r"^(\S)[\s]\1$", "x\u3000x", True),
+        (r"^(.)\1$", "\r\r", False),
+        (r"^([^])\1$", "\n\n", True),
+        (r"^(\u{1F600})\1$", "😀😀", True),
     ],
 )
 def test_what_no_regular_language_tells_is_searched(pattern: str, value: str, fits: bool) -> None:

@@ -98,6 +98,19 @@ def test_other_dialects_are_read_as_they_are_meant(
         ({"type": "integer", "enum": [1, 1.5]}, "/enum", "1.5 is not of type integer"),
         ({"type": ["string", "null"], "enum": ["a", False]}, "/enum", "false is not of type"),
         ({"properties": {"city": {}}, "required": ["City"]}, "/required", "did you mean 'city'?"),
+        ({"type": "string", "required": ["a"]}, "/required", "only values of type object"),
+        ({"properties": {"required": True}}, "/properties/required", "stands beside properties"),
+        (
+            {"properties": {"additionalProperties": False}},
+            "/properties/additionalProperties",
+            "this is a parameter named",
+        ),
+        ({"type": "string", "format": "int64"}, "/format", "a format of numbers"),
+        ({"type": "integer", "format": "date"}, "/format", "a format of strings"),
+        ({"type": "string", "format": "hostname"}, "/format", "pattern and length"),
+        ({"pattern": r"^\pL+$"}, "/pattern", r"write \p{L}"),
+        ({"pattern": r"^\ud83c[\udf00-\udfff]|a$"}, "/pattern", "half of a surrogate pair"),
+        ({"pattern": "a|[]a]"}, "/pattern", "a class without characters"),
     ],
 )
 def test_a_keyword_without_effect_is_reported(schema: Any, pointer: str, reason: str) -> None:
@@ -118,6 +131,9 @@ def test_a_keyword_without_effect_is_reported(schema: Any, pointer: str, reason:
         {"type": ["object", "null"], "properties": {}, "required": [], "propertyOrdering": []},
         {"if": {"type": "string"}, "then": {"minLength": 1}},
         {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None, "deprecated": True},
+        {"type": "string", "pattern": r"^[^\ud800-\udfff]*$"},
+        {"type": "string", "pattern": r"^[[(\]]\ud83d\ude00\\pL$"},
+        {"type": ["string", "null"], "format": "date"},
     ],
 )
 def test_what_has_an_effect_or_restricts_nothing_is_no_finding(schema: Any) -> None:

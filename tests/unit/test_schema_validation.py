@@ -28,7 +28,12 @@ LONG = "x" * 400
         ({"exclusiveMaximum": 3}, 3, "expected less than 3, not 3."),
         ({"multipleOf": 5}, 7, "expected a multiple of 5, not 7."),
         ({"maxItems": 1}, [LONG, LONG], 'expected at most 1 item, not 2: ["xxx'),
-        ({"uniqueItems": True}, [LONG, LONG], 'has equal items: ["xxx'),
+        ({"uniqueItems": True}, [1, LONG, LONG], 'the items 1 and 2 are equal: "xxx'),
+        ({"minItems": 1.0}, [], "expected at least 1 item, not 0."),
+        ({"maximum": 10**400}, 10**401, "expected at most 1000"),
+        ({"enum": []}, LONG, "no value is allowed."),
+        ({"anyOf": []}, LONG, "no value is allowed."),
+        ({"oneOf": []}, LONG, "no value is allowed."),
         ({"contains": {"const": 1}}, [LONG], 'has no item that matches `contains`: ["xxx'),
         ({"maxContains": 1, "contains": {}}, [1, 2], "expected at most 1 items that match"),
         ({"required": ["a"]}, {LONG: 1}, 'the required property "a" is missing.'),
@@ -40,7 +45,12 @@ LONG = "x" * 400
         (
             {"anyOf": [{"type": "integer"}, {"type": "null"}]},
             LONG,
-            "matches no alternative of anyOf; the closest: ",
+            'expected integer or null, not "xxx',
+        ),
+        (
+            {"anyOf": [{"minimum": 3, "type": "integer"}, {"type": "null"}]},
+            2,
+            "matches no alternative of anyOf; the closest: expected at least 3, not 2.",
         ),
     ],
 )
@@ -56,7 +66,6 @@ def test_the_reason_comes_before_the_value(schema: Any, value: Any, message: str
         ({"kind": "circle", "r": LONG}, "/r: expected number, not"),
         ({"kind": "square", "side": LONG}, "/side: expected number, not"),
         ({"kind": "circle"}, 'the required property "r" is missing.'),
-        (7, "expected object, not 7."),
     ],
 )
 def test_the_closest_alternative_is_named(value: Any, closest: str) -> None:
@@ -67,6 +76,53 @@ def test_the_closest_alternative_is_named(value: Any, closest: str) -> None:
     ]
     (problem,) = validate({"a": value}, {"properties": {"a": {"anyOf": shapes}}})
     assert problem.startswith(f"/a: matches no alternative of anyOf; the closest: {closest}")
+
+
+def test_the_types_of_all_alternatives_are_named_for_a_value_of_another_type() -> None:
+    number = {"type": "number"}
+    nullable = {"anyOf": [{"anyOf": [number, {"type": "string"}]}, {"type": "null"}]}
+    assert validate([1], nullable) == ["/: expected number or string or null, not [1]."]
+    assert validate({}, {"oneOf": [number, {"type": "array"}]}) == [
+        "/: expected number or array, not {}."
+    ]
+    alternatives = [{"minimum": 3}, {"type": "string"}]
+    assert "closest: expected at least 3" in validate(2, {"anyOf": alternatives})[0]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "problem"),
+    [
+        ({"unevaluatedItems": False}, [1], "/0: additional item is not allowed."),
+        ({"allOf": [{"prefixItems": [{}]}], "unevaluatedItems": False}, [1, 2], "/1: additional"),
+        ({"unevaluatedItems": {"type": "integer"}}, [1, LONG], '/1: expected integer, not "xxx'),
+        (
+            {"contains": {"type": "string"}, "unevaluatedItems": {"type": "integer"}},
+            ["a", 1, None],
+            "/2: expected integer, not null.",
+        ),
+        (
+            {
+                "if": {"prefixItems": [{"const": 1}]},
+                "then": {"prefixItems": [{}, {}]},
+                "dependentSchemas": {"a": {"items": {}}},
+                "unevaluatedItems": False,
+            },
+            [1, 2, 3],
+            "/2: additional item is not allowed.",
+        ),
+        ({"anyOf": [{"items": {"type": "string"}}, {}], "unevaluatedItems": False}, [1], "/0: "),
+    ],
+)
+def test_items_that_no_keyword_evaluates_are_named(schema: Any, value: Any, problem: str) -> None:
+    (found,) = validate(value, schema)
+    assert found.startswith(problem)
+
+
+def test_items_that_a_keyword_evaluates_are_valid() -> None:
+    schema = {"$ref": "#/$defs/L", "unevaluatedItems": False, "$defs": {"L": {"items": {}}}}
+    assert validate([1, 2], schema) == []
+    nested = {"allOf": [{"unevaluatedItems": {"type": "integer"}}], "unevaluatedItems": False}
+    assert validate([1, 2], nested) == []
 
 
 def test_long_names_are_shortened_in_pointers() -> None:

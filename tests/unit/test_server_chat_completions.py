@@ -381,6 +381,15 @@ def test_json_that_is_checked_after_decoding_is_corrected_once() -> None:
     assert "The JSON is invalid" in engine.prompts[1]
 
 
+@pytest.mark.parametrize("written", ["Sure!", "[" * 100_000, "[NaN]"])
+def test_an_answer_that_is_no_json_is_corrected_once(written: str) -> None:
+    schema = {"type": "array", "uniqueItems": True}
+    with serving([written], ["[1, 2]"]) as (client, engine):
+        reply = client.post(CHAT, json={"messages": USER, "json_schema": schema}).json()
+    assert reply["choices"][0]["message"]["content"] == "[1, 2]"
+    assert "The JSON is invalid: The answer is" in engine.prompts[1]
+
+
 def test_json_that_stays_invalid_is_an_error() -> None:
     schema = {"type": "array", "uniqueItems": True}
     reply = ask(["[1, 1]"], ["[1, 1]"], json_schema=schema, status=400)

@@ -82,8 +82,11 @@ def test_an_answer_that_is_not_valid_is_an_error() -> None:
         Session(Scripted(['{"name": "Ada", "age": -1}'])).ask_object("Who?", Person)
     with pytest.raises(InvalidReply, match="The answer is not within the schema: /age"):
         SchemaAnswer({"properties": {"age": {"type": "integer"}}}).parse('{"age": "x"}')
-    with pytest.raises(InvalidReply, match="The answer is not JSON"):
-        SchemaAnswer({}).parse("yes")
+    for text in ("yes", "NaN", '{"a": 1, "a": 2}'):
+        with pytest.raises(InvalidReply, match="The answer is not valid JSON"):
+            SchemaAnswer({}).parse(text)
+    with pytest.raises(InvalidReply, match="The answer is nested more than 200 levels deep"):
+        SchemaAnswer({}).parse("[" * 100_000)
     with pytest.raises(ReplyTruncated):
         Session(Scripted(["{", GenerationEnd(truncated=True)])).ask_object("Who?", Person)
 

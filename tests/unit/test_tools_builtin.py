@@ -180,6 +180,17 @@ def test_a_note_after_a_damaged_line_is_a_line_of_its_own(
     ]
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"on": "2026", "text": 1e999}', "[]", "9" * 5000])
+def test_a_damaged_note_does_not_cost_the_others(
+    tools: dict[str, Tool], tmp_path: Path, line: str
+) -> None:
+    run(tools["add_note"], text="Tea.")
+    path = tmp_path / "data" / "notes.jsonl"
+    path.write_text(f"{line}\n{path.read_text()}")
+    damaged, note = run(tools["read_notes"]).split("\n")
+    assert (damaged, note[-6:]) == (f"?: {line}", ": Tea.")
+
+
 @pytest.mark.skipif(shutil.which("xclip") is not None, reason="this machine has a clipboard")
 def test_a_missing_clipboard_raises_an_error(tools: dict[str, Tool]) -> None:
     for name, arguments in (("read_clipboard", {}), ("write_clipboard", {"text": "x"})):

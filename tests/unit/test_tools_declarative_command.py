@@ -46,6 +46,14 @@ def test_each_placeholder_fills_one_argument(tmp_path: Path) -> None:
         ('["{a}", {n}, {{"k": {on}}}]', {"a": "]", "n": 1, "on": True}, ["]", 1, {"k": True}]),
         ('{{"items": {list}}}', {"list": ['"', {"b": None}]}, {"items": ['"', {"b": None}]}),
         (r'{{"\"": "\\{a}"}}', {"a": "\x01"}, {'"': "\\\x01"}),
+        (
+            r'{{"body": "{{\"q\": \"{a}\", \"n\": {n}}}"}}',
+            {"a": 'x "y" \\ \n', "n": 3},
+            {"body": '{"q": "x \\"y\\" \\\\ \\n", "n": 3}'},
+        ),
+        (r'{{"body": "[\"{a}\"]"}}', {"a": '"'}, {"body": '["\\""]'}),
+        (r'{{"body": "{{\"{a}\""}}', {"a": '"'}, {"body": '{"""'}),
+        ('{{"list": "[{a}]"}}', {"a": '"'}, {"list": '["]'}),
     ],
 )
 def test_a_value_within_json_is_written_as_json(

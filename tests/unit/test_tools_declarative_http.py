@@ -129,3 +129,9 @@ def test_a_header_cannot_contain_a_line_break() -> None:
     tool = load({"url": "https://x.org/", "headers": {"X": "{p}"}}, {"p": TEXT})
     with pytest.raises(ToolError, match="must not contain a line break"):
         run(tool, p="a\r\nHost: evil.org")
+
+
+def test_a_redirect_to_nowhere_is_an_error(host: HttpHost) -> None:
+    host.responders["/away"] = respond(b"", status=302)
+    with pytest.raises(ToolError, match=r"/away returned status 302\."):
+        run(load({"url": host.url + "/away", "private": True}, {}))

@@ -33,3 +33,7 @@ def test_an_editable_installation_is_found_in_its_source(tmp_path: Path) -> None
     (info / "direct_url.json").write_text(f'{{"url": "{source.as_uri()}"}}')
     ((path, _, _),) = find_entry_points([str(tmp_path / "site")])
     assert path == source / "src" / "weather.py"
+    for damaged in ("[" * 100_000, "[]", "{", "{}"):
+        (info / "direct_url.json").write_text(damaged)
+        ((path, _, _),) = find_entry_points([str(tmp_path / "site")])
+        assert path == tmp_path / "site" / "weather.py"

@@ -208,3 +208,32 @@ def test_a_response_that_is_not_http_raises_an_error(host: HttpHost) -> None:
     host.responders["/"] = garbage
     with pytest.raises(ToolError, match=r"The request to 127\.0\.0\.1 failed"):
         get(host, "/")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"short", {"Content-Length": "100"}),
+        (gzip.compress(b"x" * 100_000)[:-20], {"Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_response_that_ends_early_is_an_error(
+    host: HttpHost, body: bytes, headers: dict[str, str]
+) -> None:
+    def send(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    host.responders["/early"] = send
+    with pytest.raises(ToolError, match=r"/early ended its response before all of it was sent\."):
+        get(host, "/early")
+
+
+def test_an_empty_response_and_a_byte_order_mark_are_read(host: HttpHost) -> None:
+    host.responders["/empty"] = respond(b"", headers={"Content-Encoding": "gzip"})
+    assert response_text(get(host, "/empty")) == ""
+    host.responders["/bom"] = respond(b'\xef\xbb\xbf{"a": 1}', "application/json")
+    assert response_text(get(host, "/bom")) == '{"a": 1}'

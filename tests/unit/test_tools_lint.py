@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from xlam_local.tools.lint import find_problems
@@ -78,3 +80,60 @@ def test_a_required_name_without_a_property_is_a_problem() -> None:
     assert 'no property is named "town"' in problems(tool)
     others = {**parameters, "additionalProperties": {"type": "string"}}
     assert problems(Tool("find_user", "Find a user by their name.", others)) == ""
+
+
+@pytest.mark.parametrize(
+    ("default", "message"),
+    [
+        ({"type": "integer", "default": "five"}, 'expected integer, not "five"'),
+        ({"enum": ["a", "b"], "default": "c"}, 'expected one of "a", "b", not "c"'),
+        ({"$ref": "#/$defs/S", "default": 5}, "expected string, not 5"),
+        ({"type": "string", "format": "date", "default": "today"}, "the format date"),
+    ],
+)
+def test_a_default_that_is_not_valid_is_a_problem(default: dict[str, object], message: str) -> None:
+    valid: dict[str, object] = {"type": "integer", "default": 5, "description": "x"}
+    parameters = {
+        "properties": {"a": valid, "b": {**default, "description": "x"}},
+        "$defs": {"S": {"type": "string", "default": None}},
+    }
+    found = problems(Tool("find_user", "Find a user by their name.", parameters))
+    assert "The default at /properties/b/default is not valid: /: " in found
+    assert message in found
+    assert "/properties/a/default" not in found
+
+
+ENDLESS = {"type": "object", "properties": {"n": {"$ref": "#/$defs/N"}}, "required": ["n"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"type": "array", "items": {}}, "are an object, but /type is array"),
+        (
+            {"properties": {"a": {"minimum": 5, "maximum": 1, "type": "integer"}}},
+            "the required property /properties/a can have no value.",
+        ),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/B"}}, "$defs": {"B": {"not": {}}}},
+            "the required property /properties/a can have no value.",
+        ),
+        (
+            {"properties": {"a": {"type": "string", "pattern": "/^a$/i"}}},
+            "/properties/a can have no value; in its pattern, its slashes match slashes",
+        ),
+        ({"properties": {"a": {"type": "string", "pattern": "a$b"}}}, "can have no value."),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/N"}}, "$defs": {"N": ENDLESS}},
+            "required values contain each other without end",
+        ),
+        ({"allOf": [{"type": "object"}, {"type": "string"}]}, "its keywords exclude each other."),
+    ],
+)
+def test_a_refused_schema_is_told_what_excludes_every_value(
+    parameters: dict[str, Any], reason: str
+) -> None:
+    parameters = {**parameters, **({"required": ["a"]} if "properties" in parameters else {})}
+    found = problems(Tool("find_user", "Find a user by their name.", parameters))
+    assert "is refused" in found
+    assert reason in found

@@ -75,6 +75,71 @@ def test_arguments_and_headers_may_be_numbers_and_addresses_have_other_names(
 
 
 @pytest.mark.parametrize(
+    ("item", "fault"),
+    [
+        ({**SERVER, "enabled": "false"}, "enabled must be true or false, not 'false'."),
+        ({**SERVER, "disabled": True, "enabled": True}, "contradict each other; remove one."),
+        ({**SERVER, "env": {"KEY": "secret", "B": None}}, "; 'B' is null."),
+        ({**SERVER, "env": {"KEY": "secret", "A=B": "x"}}, "; 'A=B' is not a valid name."),
+        ({**SERVER, "timeout": True}, "at most 3600, not true."),
+        ({**SERVER, "disabled": []}, "disabled must be true or false"),
+        ({**SERVER, "type": "http"}, "The type http needs url, but the entry has command."),
+        (
+            {"url": "https://x.org", "type": "stdio"},
+            "The type stdio needs command, but the entry has url.",
+        ),
+        ({"url": "https://x.org", "transport": "sse"}, "The transport sse is not supported"),
+        ({"comand": "x"}, "Exactly one of command and url is required; the keys are comand."),
+        ({}, "Exactly one of command and url is required; the keys are none."),
+    ],
+)
+def test_the_fault_of_an_entry_is_named_without_its_secrets(
+    tmp_path: Path, item: Any, fault: str
+) -> None:
+    (found,) = servers(tmp_path, json.dumps({"mcpServers": {"s": item}}))
+    assert found.fault.endswith(fault) or fault in found.fault
+    assert "secret" not in found.fault
+    assert not found.disabled
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {**SERVER, "isActive": False},
+        {**SERVER, "active": False},
+        {"disabled": True},
+        {**SERVER, "env": {"A": "${input:key}"}, "enabled": False},
+    ],
+)
+def test_an_entry_that_is_turned_off_is_off_even_with_a_fault(tmp_path: Path, item: Any) -> None:
+    (found,) = servers(tmp_path, json.dumps({"mcpServers": {"s": item}}))
+    assert found.disabled
+
+
+@pytest.mark.parametrize(
+    ("item", "notices"),
+    [
+        (
+            {**SERVER, "transport": "stdio", "headers": {"A": "b"}},
+            "headers has no effect beside command.",
+        ),
+        (
+            {"url": " https://x.org ", "transport": "streamable_http", "env": {"A": "b"}},
+            "env has no effect beside url.",
+        ),
+        (
+            {"url": "https://x.org", "cwd": "/x", "headers": {}, "args": []},
+            "cwd has no effect beside url.",
+        ),
+    ],
+)
+def test_keys_of_the_other_transport_are_named(tmp_path: Path, item: Any, notices: str) -> None:
+    (found,) = servers(tmp_path, json.dumps({"mcpServers": {"s": item}}))
+    assert (found.notices, found.unknown_keys, found.fault) == ((notices,), (), "")
+    assert found.url == found.url.strip()
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("$KEY", "{env:KEY}", "%KEY%", "$env:KEY", "{{KEY}}", "{{ env.KEY }}"),

@@ -29,6 +29,21 @@ IMAGE = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
         ({"content": [TEXT], "structuredContent": {"n": 1}}, 'a\n{"n": 1}'),
         ({"content": [], "structuredContent": {"n": 1}}, '{"n": 1}'),
         ({"structuredContent": [1, None]}, "[1, null]"),
+        (
+            {"content": [{"type": "text", "text": "1"}], "structuredContent": {"r": True}},
+            '1\n{"r": true}',
+        ),
+        ({"content": [TEXT], "resultType": "complete"}, "a"),
+        ({"content": [], "resultType": "input_required"}, '{"resultType": "input_required"}'),
+        ([TEXT, IMAGE], "a\n(image, image/png, 3 bytes, not shown)"),
+        (
+            {"content": [{"type": "resource", "resource": {"text": "a", "blob": "AAAA"}}]},
+            "(binary data, 3 bytes, not shown)\na",
+        ),
+        (
+            {"content": [{"type": "resource_link", "uri": "file:/a", "name": "a", "size": 4096}]},
+            "(a: file:/a, 4,096 bytes)",
+        ),
         ({"content": [], "structuredContent": 0}, "0"),
         (
             {"content": [{"type": "text", "text": '{"n":1}'}], "structuredContent": {"n": 1}},
@@ -112,6 +127,7 @@ def test_every_part_of_a_result_reaches_the_model(result: Any, text: str) -> Non
     [
         ({"isError": True}, "The server reported an error without a message."),
         ({"content": [TEXT], "isError": True}, "a"),
+        ({"content": [TEXT], "isError": "true"}, "a"),
         (
             {"content": [], "structuredContent": {"code": "LIMIT", "after": 30}, "isError": True},
             '{"code": "LIMIT", "after": 30}',
@@ -126,6 +142,13 @@ def test_every_part_of_an_error_reaches_the_model(result: Any, message: str) -> 
     with pytest.raises(ToolError) as error:
         result_text(result)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("depth", [500, 100_000])
+def test_text_that_is_nested_too_deeply_reaches_the_model(depth: int) -> None:
+    text = "[" * depth + "]" * depth
+    result = {"content": [{"type": "text", "text": text}], "structuredContent": {"a": 1}}
+    assert result_text(result) == f'{text}\n{{"a": 1}}'
 
 
 def called(top: Path, result: Any) -> str:
@@ -187,9 +210,36 @@ def test_one_odd_tool_is_left_out_by_name_and_the_others_work(tmp_path: Path) ->
         ("banner-dies", r"its log is .*one\.log"),
         ("killed", r"It was killed by SIGKILL"),
         ("not-mcp", r"exit code 2; its first line on stdout, 'Hello, who is there\?'"),
+        ("closes-stdout", r"it closed its stdout, where its answers are read. Its log is"),
+        ("banner-hangs", r"in time \(5 seconds; .*'Starting\.\.\.', is no MCP message; its log is"),
     ],
 )
 def test_a_server_that_ends_is_told_with_its_cause(tmp_path: Path, mode: str, told: str) -> None:
-    with running(tmp_path, mode) as servers:
+    with running(tmp_path, mode, startTimeout=5) as servers:
         assert source(servers).state == "failed"
         assert re.search(told, source(servers).detail)
+
+
+def test_pages_without_an_end_and_repeated_pages_are_told(tmp_path: Path) -> None:
+    with running(tmp_path, "endless-pages") as servers:
+        assert len(source(servers).tools) == 50
+        assert source(servers).left_out == ("Its tools after page 50 of its list are left out.",)
+    with running(tmp_path, "endless-list") as servers:
+        assert source(servers).left_out == ()
+
+
+def test_a_byte_order_mark_before_the_first_message_is_read_over(tmp_path: Path) -> None:
+    with running(tmp_path, "byte-order-mark") as servers:
+        assert source(servers).state == "ready"
+
+
+def test_a_server_that_cannot_be_reached_or_found_is_told_with_what_to_change(
+    tmp_path: Path,
+) -> None:
+    closed = {"url": "http://127.0.0.1:9/mcp", "startTimeout": 5}
+    line = {"command": "sh -c true"}
+    with opened(tmp_path, one=closed, two=line) as servers:
+        servers.start()
+        servers.wait(30)
+        assert source(servers).detail.startswith("http://127.0.0.1:9/mcp: ")
+        assert "put the arguments of 'sh' into args" in source(servers, "two").detail

@@ -97,6 +97,17 @@ def test_a_new_file_can_be_trusted_and_used(paths: ToolPaths, toolbox: Toolbox) 
     assert source(toolbox, "words").kind == "command"
 
 
+def test_a_function_that_is_defined_twice_is_named(paths: ToolPaths, toolbox: Toolbox) -> None:
+    write(paths, "sums.py", PYTHON + PYTHON.replace("Add two", "Sum two"))
+    toolbox.refresh()
+    toolbox.trust("sums")
+    found = source(toolbox, "sums")
+    assert [tool.description for tool in found.tools] == ["Sum two numbers."]
+    assert found.left_out == (
+        "Function 'add' is defined again below; its first definition is left out.",
+    )
+
+
 def test_the_output_of_a_file_is_logged(paths: ToolPaths, toolbox: Toolbox) -> None:
     body = "print('here'); import sys; print('there', file=sys.stderr); 1 / 0"
     write(paths, "loud.py", f"from xlam_local import tool\n@tool\ndef loud() -> int:\n    {body}\n")

@@ -62,3 +62,9 @@ def test_calls_are_parsed_wherever_their_json_ends(arguments: dict[str, object],
     assert len(found) <= 2
     assert {call.name for call in found} <= {"f"}
     assert [dict(call.arguments) for call in parse_partial_calls(text)] == [arguments] * 2
+
+
+def test_calls_that_are_nested_too_deeply_are_not_shown_while_they_are_written() -> None:
+    text = '[{"name": "f", "arguments": {"a": '
+    assert [dict(call.arguments) for call in parse_partial_calls(text + "[[")] == [{"a": [[]]}]
+    assert parse_partial_calls(text + "[" * 5_000) == []

@@ -24,6 +24,7 @@ SPECS = {spec.name: spec for spec in SETTINGS}
         ("stop", " END, ", ("END,",)),
         ("stop", '["a", "\\n"]', ("a", "\n")),
         ("stop", "[1]", ("[1]",)),
+        ("stop", "[" * 100_000, ("[" * 100_000,)),
         ("model", "7", "7"),
         ("model", "true", "true"),
     ],

@@ -150,3 +150,16 @@ def test_each_line_may_begin_with_a_byte_order_mark() -> None:
     mark = b"\xef\xbb\xbf"
     lines = user_file.read_lines(io.BytesIO(mark + b"[1]\n" + mark + b"[2]\n"), "x.jsonl")
     assert [text for _, text in lines] == ["[1]\n", "[2]\n"]
+
+
+def test_a_file_of_this_program_that_cannot_be_read_counts_as_missing(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    assert user_file.read_own_json(path) is None
+    for content in (b"[" * 100_000, b"9" * 5000, b"\xff", b"", b"{"):
+        path.write_bytes(content)
+        assert user_file.read_own_json(path) is None
+    path.write_bytes(b'{"a": 1}')
+    assert user_file.read_own_json(path) == {"a": 1}
+    path.unlink()
+    os.mkfifo(path)
+    assert user_file.read_own_json(path) is None

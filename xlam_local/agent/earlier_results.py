@@ -9,11 +9,13 @@ from ..types import ToolCall, ToolResult
 
 ALREADY_KNOWN = "You already have the result of this call; use it. It is: "
 NOT_RUN_AGAIN = "Not run: the same call a third time."
+NOT_COMPLETE = "Not run: the calls were truncated at the token limit."
+REFUSED_BEFORE = "Not run: the user refused this call before."
 
 
 @dataclass(slots=True)
 class EarlierResults:
-    """Results that repeated calls would return again."""
+    """Results that repeated calls would return again, refusals among them."""
 
     results: dict[tuple[str, str], ToolResult] = field(default_factory=dict)
 
@@ -22,15 +24,22 @@ class EarlierResults:
         earlier = self.results.get(signature(call))
         if earlier is None:
             return None
+        if earlier.refused:
+            return ToolResult(call, REFUSED_BEFORE, ok=False, skipped=True)
         return replace(earlier, call=call, output=ALREADY_KNOWN + earlier.output, skipped=True)
+
+    def was_refused(self, call: ToolCall) -> bool:
+        """Return whether the user refused an identical call."""
+        earlier = self.results.get(signature(call))
+        return earlier is not None and earlier.refused
 
     def clear(self) -> None:
         """Forget all results: they may be outdated."""
         self.results.clear()
 
     def note(self, result: ToolResult) -> None:
-        """Note the result of a call that ran."""
-        if result.ok:
+        """Note the result of a call that ran or was refused."""
+        if result.ok or result.refused:
             self.results[signature(result.call)] = result
 
 

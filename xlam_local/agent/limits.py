@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..types import FinishReason
+from ..types import FinishReason, Message, UserMessage
 
 MAX_REPETITIONS = 3
 """A turn ends when the same calls, or the same error, occur this often."""
@@ -15,6 +15,8 @@ LAST_REPLY = (
     "Do not call tools any more. Tell the user the answer in a sentence, with the results above."
 )
 """What the model reads after a limit. Small models repeat a text that does not ask for one."""
+MAX_QUOTED_CHARS = 500
+"""The longest request that is quoted before `LAST_REPLY`."""
 LAST_REPLY_TOKENS = 512
 """The maximum length of the reply after a limit was reached."""
 LIMIT_NOTICES: Mapping[FinishReason, str] = {
@@ -23,11 +25,25 @@ LIMIT_NOTICES: Mapping[FinishReason, str] = {
     "max_steps": "The turn reached its maximum number of replies.",
     "timeout": "The turn reached its time limit.",
     "token_budget": "The turn used its token budget.",
+    "length": "The calls of a reply were truncated at the token limit.",
 }
-"""The limits after which the model gets one last reply without calls, as notices to the user."""
+"""The limits after which the model gets one last reply without calls, as notices to the user.
+
+"length" is one only after earlier results.
+"""
 WARNING_SHARE = 0.75
 """The model is warned when it has used this share of the time or token budget."""
 BUDGET_WARNING = "The budget of this turn is nearly used up. Answer with what you know."
+
+
+def last_reply_request(messages: Sequence[Message]) -> str:
+    """Return what the model reads after a limit: `LAST_REPLY`, after the user's request if short.
+
+    Without the request, small models often tell only the last result, even if it is a refusal.
+    """
+    request = next((one.text for one in reversed(messages) if isinstance(one, UserMessage)), "")
+    quoted = f"The question was: {request}\n" if 0 < len(request) <= MAX_QUOTED_CHARS else ""
+    return quoted + LAST_REPLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +71,11 @@ class TurnLimits:
     end_share: float = 1.0
     """The share of a budget at which the turn ends; over 1 if the warning came too late."""
 
-    def note_calls(self, signature: Hashable, read_only: bool) -> FinishReason | None:
-        """Count the calls of a reply; return "loop" if they are repeated too often."""
+    def note_calls(self, signature: Hashable, read_only: bool) -> bool:
+        """Count the calls of a reply; return whether they are repeated too often."""
         key = (signature, read_only)
         self.call_counts[key] += 1
-        return "loop" if self.call_counts[key] >= MAX_REPETITIONS else None
+        return self.call_counts[key] >= MAX_REPETITIONS
 
     def note_change(self) -> None:
         """Count calls that only read from the start: they may have other results now."""
@@ -97,7 +113,8 @@ class TurnLimits:
     def _due(self, usage: TurnUsage) -> Iterable[str]:
         if _highest(self.error_counts) == MAX_REPETITIONS - 1:
             yield (
-                "The same error occurred twice. Try something else, or answer with what you know."
+                "Do not make this call again. Make another call, or tell the user the answer in a "
+                "sentence, with the results above."
             )
         if self._used_share(usage) >= WARNING_SHARE:
             yield BUDGET_WARNING

@@ -27,7 +27,7 @@ def _tools(prompt: str) -> dict[str, Mapping[str, Any]]:
     for match in TOOL.finditer(prompt):
         try:
             tool = json.loads(match[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(tool, dict) and isinstance(tool.get("name"), str):
             found.setdefault(tool["name"], tool)

@@ -112,9 +112,7 @@ class ReplayEngine:
         """
         self._path = path
         try:
-            head, *self._replies = [
-                json.loads(line) for line in user_file.read_text(path).split("\n") if line.strip()
-            ]
+            head, *self._replies = _lines(path)
             if head["xlam_local_recording"] != VERSION:
                 raise UsageError(f"{path} was recorded by another version; record it again.")
             self.name = str(head["model"])
@@ -123,9 +121,10 @@ class ReplayEngine:
             self._patterns = compile_patterns(head["redact"])
             self._counts: dict[str, int] = {}
             for reply in self._replies:
+                _check_reply(reply)
                 self._counts.update(reply["counts"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path} is not a recording of xlam-local ({error}).") from error
+            raise UsageError(f"{path} is not a recording of xlam-local.") from error
         self.sequences = 1
         self.position = 0
         """How many replies were replayed."""
@@ -162,6 +161,24 @@ class ReplayEngine:
 
     def close(self) -> None:
         """Do nothing, because there is no model to unload."""
+
+
+def _lines(path: Path) -> list[Json]:
+    """Return the JSON values of the lines of a recording."""
+    with user_file.open_file(path) as file:
+        return [
+            user_file.parse_json(line, where, surrogates=True)
+            for where, line in user_file.read_lines(file, str(path))
+        ]
+
+
+def _check_reply(reply: Json) -> None:
+    """Raise an error if a reply of a recording has not the fields that a replay reads."""
+    texts = (reply["prompt"], reply["grammar"], reply["text"])
+    if not all(isinstance(text, str) for text in texts) or not isinstance(reply["sampling"], dict):
+        raise TypeError("a field has a value of another type")
+    Usage(**reply["usage"])
+    bool(reply["truncated"])
 
 
 def compile_patterns(patterns: Sequence[str]) -> list[re.Pattern[str]]:

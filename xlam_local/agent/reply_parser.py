@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,31 +9,33 @@ from typing import Any
 
 from ..errors import InvalidReply
 from ..grammar import CALL_END_TAGS, CALL_TAGS, CallDetector
-from ..json_depth import exceeds_depth
 from ..types import (
     AssistantMessage,
     Reply,
+    Schema,
     TextDelta,
     TokenLogprob,
     ToolCall,
     ToolCallDelta,
     ToolCalls,
 )
+from .json_values import INVALID, Invalid, decode, decode_at, problem_at
+from .named_calls import Call, read_named_call
 
 Json = Any
-Call = tuple[str, Mapping[str, Json]]
 
 _WRAPPER_KEYS = ("tool_calls", "function_calls", "calls")
 _FUNCTION_KEYS = ("function", "function_call", "tool_call")
 _NAME_KEYS = ("name", "function", "tool", "tool_name", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
 _END_TAGS = "|".join(map(re.escape, CALL_END_TAGS))
-_MARKUP = re.compile(
-    rf"(?:{'|'.join(map(re.escape, CALL_TAGS))}|{_END_TAGS}|```[\w-]*|[\s;,\[\]}}])*"
-)
+_BEGIN_TAGS = "|".join(map(re.escape, CALL_TAGS))
+_MARKUP = re.compile(rf"(?:{_BEGIN_TAGS}|{_END_TAGS}|```[\w-]*|[\s;,\[\]}}])*")
 """What models write before and between calls."""
-_END_MARKUP = re.compile(rf"(?:{_END_TAGS}|```(?![\w-])|[\s;,\]}}])*")
-"""What models write after the last call."""
+_END_MARKUP = re.compile(
+    rf"(?:(?:{_BEGIN_TAGS})\s*(?:{_END_TAGS})|{_END_TAGS}|```(?![\w-])|[\s;,\]}}])*"
+)
+"""What models write after the last call, also tags with nothing between them."""
 _MAX_QUOTED_CHARS = 200
 """Characters of an invalid reply that the error message quotes."""
 
@@ -44,9 +45,17 @@ class ReplyParser:
 
     `tools` are the names of the tools that this reply may call; without any, all is text.
     `in_reasoning` says that the reply begins inside reasoning, because the prompt opened it.
+    `schemas` are those of the tools, by which values without a type are read.
     """
 
-    def __init__(self, tools: Collection[str] = (), in_reasoning: bool = False) -> None:
+    def __init__(
+        self,
+        tools: Collection[str] = (),
+        in_reasoning: bool = False,
+        schemas: Mapping[str, Schema] | None = None,
+    ) -> None:
+        self._tools = tools
+        self._schemas = schemas or {}
         self._detector = CallDetector(tools, in_reasoning)
         self._calls = ""
         """The text from the beginning of the calls on."""
@@ -88,9 +97,32 @@ class ReplyParser:
     def _has_incomplete_call(self) -> bool:
         return '"name"' in self._detector.undecided
 
+    def _values(self) -> Iterator[_Value]:
+        """Yield the calls at the beginning of the text of calls, with any markup between them.
+
+        An array is entered, so that each of its values is yielded, also if it is not complete.
+        """
+        text = self._calls
+        position = first = _skip(_MARKUP, text, 0)
+        while True:
+            text_beside = ""
+            if text[position : position + 1] == "{":
+                value, end = decode_at(text, position)
+                calls = _calls_in(value) if value is not INVALID else []
+                calls = calls or [Invalid(problem_at(text, position))]
+                text_beside = _text_beside(value)
+                if NO_CALL in calls and position > first:
+                    return  # Any other object is text after the calls.
+            elif found := read_named_call(text, position, self._tools, self._schemas):
+                calls, end = [found[0]], found[1]
+            else:
+                return
+            yield _Value(position, end, calls, text_beside)
+            position = _skip(_MARKUP, text, end)
+
     def drop_repeated_call(self) -> bool:
         """Remove the last complete call if it repeats an earlier one; return whether it did."""
-        values = [value for value in _values(self._calls) if None not in value.calls]
+        values = [value for value in self._values() if not any(map(_is_invalid, value.calls))]
         if not values or values[-1].calls not in [value.calls for value in values[:-1]]:
             return False
         self._calls = self._calls[: values[-1].start].rstrip(", ")
@@ -109,18 +141,20 @@ class ReplyParser:
             raise InvalidReply(f"The model's tool call is incomplete: {_quoted(self.text)}")
         if self._detector.opening is None:
             return AssistantMessage(self._detector.text.strip())
-        values = list(_values(self._calls))
+        values = list(self._values())
         pairs = [pair for value in values for pair in value.calls]
-        if not pairs or None in pairs:
-            raise InvalidReply(f"The model's tool calls cannot be parsed: {_quoted(self._calls)}")
-        calls = (
-            ToolCall(f"call_{first_id + number}", *pair)
-            for number, pair in enumerate(pairs)
-            if pair
-        )
+        calls: list[ToolCall] = []
+        for number, pair in enumerate(pairs or [NO_CALL]):
+            if isinstance(pair, Invalid):
+                raise InvalidReply(
+                    f"The model's tool calls cannot be parsed (call {number + 1}, {pair.reason}): "
+                    f"{_quoted(self._calls)}"
+                )
+            calls.append(ToolCall(f"call_{first_id + number}", *pair))
         before = self._detector.text[: self._detector.opening].strip()
         after = self._calls[_skip(_END_MARKUP, self._calls, values[-1].end) :].strip()
-        return ToolCalls(tuple(calls), "\n".join(text for text in (before, after) if text))
+        texts = (before, *(value.text for value in values), after)
+        return ToolCalls(tuple(calls), "\n".join(filter(None, texts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,27 +163,16 @@ class _Value:
 
     start: int
     end: int
-    calls: list[Call | None]
-    """None stands for JSON that is not a call or cannot be decoded."""
+    calls: list[Call | Invalid]
+    text: str = ""
+    """The text beside a list of calls."""
 
 
-def _values(text: str) -> Iterator[_Value]:
-    """Yield the JSON values at the beginning of a text, with any markup between them.
+NO_CALL = Invalid("it is not a call")
 
-    An array is entered, so that each of its values is yielded, also if it is not complete.
-    """
-    position = first = _skip(_MARKUP, text, 0)
-    while text[position : position + 1] == "{":
-        try:
-            value, end = json.JSONDecoder().raw_decode(text, position)
-        except (ValueError, RecursionError):
-            yield _Value(position, len(text), [None])
-            return
-        calls = _calls_in(None if exceeds_depth(value) else value)
-        if None in calls and position > first:
-            return  # Any other object is text after the calls.
-        yield _Value(position, end, calls)
-        position = _skip(_MARKUP, text, end)
+
+def _is_invalid(call: Call | Invalid) -> bool:
+    return isinstance(call, Invalid)
 
 
 def _skip(markup: re.Pattern[str], text: str, position: int) -> int:
@@ -159,10 +182,10 @@ def _skip(markup: re.Pattern[str], text: str, position: int) -> int:
     return found.end()
 
 
-def _calls_in(value: Json) -> list[Call | None]:
+def _calls_in(value: Json) -> list[Call | Invalid]:
     """Return the calls that a JSON value describes, in any of the known forms."""
     if not isinstance(value, Mapping):
-        return [None]
+        return [NO_CALL]
     for key in _WRAPPER_KEYS:
         if isinstance(value.get(key), list):
             return [call for item in value[key] for call in _calls_in(item)]
@@ -172,19 +195,38 @@ def _calls_in(value: Json) -> list[Call | None]:
     return [_call(value)]
 
 
-def _call(value: Mapping[str, Json]) -> Call | None:
+def _text_beside(value: Json) -> str:
+    """Return the text that a message in OpenAI's format has beside its calls."""
+    if not isinstance(value, Mapping) or not any(key in value for key in _WRAPPER_KEYS):
+        return ""
+    text = value.get("content")
+    return text.strip() if isinstance(text, str) else ""
+
+
+def _call(value: Mapping[str, Json]) -> Call | Invalid:
     name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
-    arguments = next((value[key] for key in _ARGUMENT_KEYS if key in value), None)
-    if isinstance(arguments, str) and arguments.strip():
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return None
-        if exceeds_depth(arguments):
-            return None
-    if name is None or not isinstance(arguments or {}, Mapping):
-        return None
+    if name is None:
+        return NO_CALL
+    key = next((key for key in _ARGUMENT_KEYS if key in value), None)
+    if key is None:
+        return Invalid(f"{_quoted(name)!r}: it has no arguments")
+    arguments = text = value[key]
+    if isinstance(text, str) and text.strip():
+        arguments = decode(text)
+        if arguments is INVALID:
+            return Invalid(f"/{key}: {problem_at(text.strip())}")
+    if not isinstance(arguments or {}, Mapping):
+        return Invalid(f"/{key}: it is not an object")
+    if key == "parameters" and _is_schema(arguments, "description" in value):
+        return Invalid(f"{_quoted(name)!r}: it is the definition of a tool")
     return name, arguments or {}
+
+
+def _is_schema(parameters: Json, described: bool) -> bool:
+    """Return whether the parameters of a tool are its schema; `described` says what is beside."""
+    if not isinstance(parameters, Mapping) or parameters.get("type") != "object":
+        return False
+    return described or isinstance(parameters.get("properties"), Mapping)
 
 
 def _quoted(text: str) -> str:

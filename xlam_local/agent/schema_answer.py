@@ -7,8 +7,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import grammar, schema
-from ..errors import InvalidReply
+from .. import grammar, schema, user_file
+from ..errors import InvalidReply, UsageError
 from ..types import Done, Event, Message, Sampling, Schema, SystemMessage
 from .engine import Engine
 from .grammar_answer import answer_within_grammar
@@ -46,9 +46,9 @@ class SchemaAnswer:
             InvalidReply: it is not JSON within the schema.
         """
         try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise InvalidReply(f"The answer is not JSON: {error}.") from error
+            value = user_file.parse_json(text, "The answer")
+        except UsageError as error:
+            raise InvalidReply(str(error)) from error
         if problems := schema.validate(value, self.schema):
             raise InvalidReply(f"The answer is not within the schema: {' '.join(problems)}")
         return value

@@ -32,9 +32,9 @@ from ..types import (
 )
 from . import truncation
 from .context_window import fit_to_context
-from .earlier_results import NOT_RUN_AGAIN, EarlierResults, signature
+from .earlier_results import NOT_COMPLETE, NOT_RUN_AGAIN, REFUSED_BEFORE, EarlierResults, signature
 from .engine import Engine, Generation
-from .limits import LAST_REPLY, LAST_REPLY_TOKENS, LIMIT_NOTICES, TurnLimits, TurnUsage
+from .limits import LAST_REPLY_TOKENS, LIMIT_NOTICES, TurnLimits, TurnUsage, last_reply_request
 from .reply_parser import ReplyParser
 from .tool_call import run_call, validate_call
 
@@ -150,7 +150,7 @@ class _Turn:
             reason = yield from self.step(self.options.tool_choice if first else "auto")
             self.replies += 1
         answered = False
-        if reason in LIMIT_NOTICES:
+        if reason in LIMIT_NOTICES and not (reason == "length" and self.is_truncated_answer()):
             answered = yield from self.last_reply(reason)
         done = Done(self.timeout_or(reason), self.usage, answered)
         yield done
@@ -160,10 +160,14 @@ class _Turn:
         """Let the model answer once, without calls, after a limit; return whether it did."""
         self.at_limit = True
         yield Notice(f"{LIMIT_NOTICES[reason]} The model answers without further tool calls.")
-        yield self.append(SystemMessage(LAST_REPLY))
+        yield self.append(SystemMessage(last_reply_request(self.messages)))
         yield from self.step("none")
         last = self.messages[-1]
         return isinstance(last, AssistantMessage) and bool(last.text)
+
+    def is_truncated_answer(self) -> bool:
+        """Return whether the truncated reply is an answer, or the turn has no earlier results."""
+        return self.replies < 2 or isinstance(self.messages[-1], AssistantMessage)
 
     def turn_usage(self) -> TurnUsage:
         """Return what the turn has used so far."""
@@ -189,6 +193,8 @@ class _Turn:
             return (yield from self.report_invalid_calls(parser.text, error))
         yield self.append(reply)
         if truncated:
+            if isinstance(reply, ToolCalls) and self.replies:
+                yield from self.skip_calls(reply, NOT_COMPLETE)
             return "length"
         if isinstance(reply, AssistantMessage):
             return "stop"
@@ -237,7 +243,8 @@ class _Turn:
     def reply_parser(self, compiled: grammar.CompiledTools, rendered: Prompt) -> ReplyParser:
         """Return a parser of what the grammar of this reply allows."""
         in_reasoning = grammar.ends_in_reasoning(rendered[-1].text if rendered else "")
-        return ReplyParser([tool.name for tool in compiled.tools], in_reasoning)
+        schemas = {tool.name: tool.parameters for tool in compiled.tools}
+        return ReplyParser(list(schemas), in_reasoning, schemas)
 
     def stop_repetition(self, items: Generation) -> Generator[Event, None, GenerationEnd]:
         """End a reply in which the model repeats its own calls."""
@@ -256,10 +263,11 @@ class _Turn:
         """Run the calls of a reply in order; invalid ones get an error as their result."""
         offered = {tool.name: tool for tool in self.tools}
         read_only = all(_reads(offered.get(call.name)) for call in reply.calls)
-        if reason := self.limits.note_calls(tuple(map(signature, reply.calls)), read_only):
-            for call in reply.calls:
-                yield self.append(ToolResult(call, NOT_RUN_AGAIN, ok=False, skipped=True))
-            return reason
+        repeated = self.limits.note_calls(tuple(map(signature, reply.calls)), read_only)
+        refused = all(map(self.results.was_refused, reply.calls))
+        if repeated or refused:
+            yield from self.skip_calls(reply, REFUSED_BEFORE if refused else NOT_RUN_AGAIN)
+            return "loop"
         problems = [validate_call(call, offered) for call in reply.calls]
         if not any(problems) and any(offered[call.name].run is None for call in reply.calls):
             return "tool_calls"
@@ -276,9 +284,14 @@ class _Turn:
             yield self.append(self.fit_result(result))
         return self.note_invalid(any(problems)) or self.limits.note_errors(errors)
 
+    def skip_calls(self, reply: ToolCalls, output: str) -> Generator[Event, None, None]:
+        """Give all calls of a reply, which do not run, the same result."""
+        for call in reply.calls:
+            yield self.append(ToolResult(call, output, ok=False, skipped=True))
+
     def note_result(self, tool: Tool, result: ToolResult) -> None:
         """Note a result; one that changes something outdates those of earlier calls."""
-        if not _reads(tool):
+        if not _reads(tool) and not result.refused:
             self.results.clear()
             self.limits.note_change()
         self.results.note(result)

@@ -18,11 +18,12 @@ from ..checkpoint import Checkpoint
 from ..config import Config
 from ..engine.prompt_cache import fingerprint
 from ..engine.subprocess_engine import SubprocessEngine
+from ..grammar import compile_tools
 from ..model_loading import find_adapters, find_model
 from ..remote.remote_engine import RemoteEngine
 from ..session_setup import turn_options
 from .models_store import user_store
-from .options import ModelOptions
+from .options import ModelOptions, warn_of_refusals
 from .progress_line import ProgressLine, duration
 
 HASH_DIGITS = 32
@@ -48,7 +49,9 @@ def run_batch(
 ) -> None:
     """Run the rows without a result, and show the progress; `names` are the models."""
     settings = model.settings()
-    rows = read_rows(input_path, model.load_tools())
+    compiled = compile_tools(model.load_tools())
+    warn_of_refusals(compiled.report)
+    rows = read_rows(input_path, compiled.tools)
     sampling = turn_options(settings).sampling
     chosen = names or (None,)
     engines = [replace(model, name=name).load(settings, options.sequences) for name in chosen]

@@ -34,13 +34,18 @@ from .render import play, result_lines
 
 MODEL = "demo"
 REQUESTS = (
-    "What time is it in Tokyo?",
+    "What is the time in Tokyo?",
     "Convert 100 celsius to fahrenheit.",
     "Convert 2 kilograms to grams.",
 )
 TOOLS = ("current_time", "days_between", "convert_units")
 FREE_SAMPLING = Sampling(max_tokens=60)
-OPTIONS = TurnOptions(tool_choice="required", max_steps=3, sampling=Sampling(max_tokens=256))
+OPTIONS = TurnOptions(
+    tool_choice="required",
+    parallel_tool_calls=False,  # each request needs one call; this model would invent others
+    max_steps=3,
+    sampling=Sampling(max_tokens=256),
+)
 
 
 @click.command()

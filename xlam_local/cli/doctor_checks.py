@@ -22,7 +22,10 @@ from ..hardware import GIB, MIB, ROOT, Machine
 from ..memory_plan import format_gib
 from ..models import Store, format_bytes, list_installed, prune
 from ..models.user_catalog import load_catalog
+from ..models.verify import read_complete
 from ..permissions.approver import load as load_policy
+from ..tools.sandbox.config import SandboxConfig
+from ..tools.tool_file import ToolFile, tool_files
 from .llama_cpp_build import (
     MIN_CUDA_DRIVER,
     PACKAGE,
@@ -272,7 +275,10 @@ def check_settings(context: CheckContext) -> Iterator[Finding]:
 def _read_servers(path: Path) -> object:
     from ..tools.mcp.config import load_servers  # loads the MCP library
 
-    return load_servers(path)
+    servers = load_servers(path)
+    if faults := [f"{one.name}: {one.fault}" for one in servers if one.fault]:
+        raise UsageError(f"{path}: {' '.join(faults)}")
+    return servers
 
 
 SETTINGS_READERS: Mapping[str, Callable[[Path], object]] = {
@@ -281,6 +287,22 @@ SETTINGS_READERS: Mapping[str, Callable[[Path], object]] = {
     "models.toml": lambda path: load_catalog(path.parent),
     "mcp.json": _read_servers,
 }
+
+
+def check_tool_files(context: CheckContext) -> Iterator[Finding]:
+    """Check that the user's tool files can be read; nothing is run."""
+    paths = tool_files(context.folders.config)
+    good = []
+    for path in paths:
+        file = ToolFile(path, path.stem, SandboxConfig(context.folders.config))
+        file.read()
+        if file.source.state == "failed":
+            message = file.source.detail.rstrip(".")
+            yield Finding("Tools", "wrong", message, f"Correct {path}, or move it away.")
+        else:
+            good.append(path.name)
+    if good:
+        yield Finding("Tools", "fine", ", ".join(good))
 
 
 def _existing_parent(path: Path) -> Path:
@@ -299,6 +321,12 @@ def check_models(context: CheckContext) -> Iterator[Finding]:
         if not model.complete:
             fix = f"xlam-local models pull {model.name}"
             yield Finding("Model", "wrong", f"{model.name} is incomplete", fix)
+            continue
+        try:
+            read_complete(model.files)
+        except XlamError as error:
+            fix = f"xlam-local models remove {model.name}"
+            yield Finding("Model", "wrong", f"{model.name}: {str(error).rstrip('.')}", fix)
     if not installed:
         yield Finding("Models", "note", "none installed", "xlam-local models pick")
     else:
@@ -334,6 +362,7 @@ CHECKS: tuple[Callable[[CheckContext], Iterator[Finding]], ...] = (
     check_disk,
     check_folders,
     check_settings,
+    check_tool_files,
     check_models,
     check_hub,
 )

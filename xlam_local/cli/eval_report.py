@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import UsageError
 from ..evaluation.comparison import compare as compare_runs
@@ -122,13 +123,20 @@ def print_tables(runs: Sequence[EvalRun]) -> None:
 def print_table(table: ResultTable) -> None:
     """Print a table on the terminal."""
 
-    drawn = Table(*table.columns, title=escape_control(table.title), title_justify="left")
+    drawn = Table(title=_cell(table.title), title_justify="left")
+    for column in table.columns:
+        drawn.add_column(_cell(column), overflow="fold")
     for row in table.rows:
-        drawn.add_row(*map(escape_control, row))
+        drawn.add_row(*map(_cell, row))
     console = Console()
     console.print(drawn)
     if table.note:
         console.print(escape_control(table.note), markup=False)
+
+
+def _cell(text: str) -> Text:
+    """Return a text as it is: brackets, for example in a file's name, are not rich's markup."""
+    return Text(escape_control(text))
 
 
 def _case_texts(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

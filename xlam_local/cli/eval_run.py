@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import __version__, config, model_loading
+from .. import __version__, config, model_loading, prompt
 from ..checkpoint import Checkpoint
 from ..engine.subprocess_engine import SubprocessEngine
 from ..errors import UsageError
@@ -22,6 +22,7 @@ from ..evaluation.packages import BFCL
 from ..evaluation.reports import report_json
 from ..evaluation.results import read_runs, run_path
 from ..evaluation.run import EvalCase, Judges, RunModel, remove_changed, run_cases
+from ..grammar import compile_tools
 from ..model_loading import find_remote
 from ..models.file_hash import file_sha256
 from ..models.store import split_parts
@@ -31,7 +32,7 @@ from ..types import Sampling
 from .completion import complete_model
 from .eval_report import print_tables
 from .models_store import user_store
-from .options import ModelOptions, loading_options
+from .options import ModelOptions, loading_options, warn_of_refusals
 from .progress_line import ProgressLine
 from .streams import echo_json
 
@@ -56,12 +57,12 @@ class EvalOptions:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredModel:
-    """A model that is measured, with a setting of the grammar."""
+    """A model that is measured, with one setting of the grammar, or with both."""
 
     options: ModelOptions
     settings: config.Config
     engine: LoadedEngine
-    grammar: bool
+    grammar: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Benchmark:
     """Returns what judges the cases of one model, while the context is open."""
     sampling: Sampling = Sampling(temperature=TEMPERATURE)
     unit: str = "cases"
+    alternates: bool = True
+    """Whether each case runs with all settings of the grammar, so that its prompt is read once."""
 
 
 def evaluation_options(
@@ -199,7 +202,9 @@ def own(model: ModelOptions, cases: Path, checker: Path | None, **values: Any) -
     Each line of CASES is a JSON object with a request and the calls that are right, as
     docs/evaluation.md describes.
     """
-    loaded = own_cases.load_cases(cases, model.load_tools())
+    tools = model.load_tools()
+    warn_of_refusals(compile_tools(tools).report)
+    loaded = own_cases.load_cases(cases, tools)
     folders = leaderboard.checker_folders((), config.folders().cache / "eval", checker)
     identity, judges = {"benchmark": "own", **loaded.identity()}, loaded.judges(folders)
     benchmark = Benchmark("own", identity, loaded.cases, lambda _: nullcontext(judges))
@@ -231,50 +236,83 @@ def _measure_model(
     """Run the cases that are missing with one model; return the files of results."""
     _make_folder(options.out)
     paths: list[Path] = []
+    variants = VARIANTS[options.grammar]
     with ExitStack() as stack:
         engine: LoadedEngine | None = None
         if find_remote(model.name, settings, user_store()) is not None:
             engine = stack.enter_context(closing(model.load(settings, options.sequences)))
         file = model_file(model, settings, engine)
-        for grammar in VARIANTS[options.grammar]:
-            facts = RunSettings(
-                grammar=grammar,
-                seed=options.seed,
-                max_tokens=options.max_tokens,
-                context=engine.context_size if file.server and engine else settings.context,
-                kv_cache_type=settings.kv_cache_type,
-            )
-            identity = {
-                **leaderboard.fingerprint(file, facts, __version__),
-                **benchmark.identity,
-            }
-            variant = "grammar" if grammar else "free"
-            paths.append(run_path(options.out, benchmark.name, file.name, variant))
-            with Checkpoint.open(paths[-1], identity) as checkpoint:
-                remove_changed(benchmark.cases, checkpoint)
-                if all(case.id in checkpoint.done for case in benchmark.cases):
+        context = engine.context_size if file.server and engine else settings.context
+        facts = RunSettings(
+            seed=options.seed,
+            max_tokens=options.max_tokens,
+            context=context,
+            kv_cache_type=settings.kv_cache_type,
+        )
+        groups = [variants] if benchmark.alternates else [(grammar,) for grammar in variants]
+        for together in groups:
+            with ExitStack() as opened:
+                results = {
+                    grammar: opened.enter_context(
+                        _open_results(options.out, benchmark, file, facts, grammar)
+                    )
+                    for grammar in together
+                }
+                paths += [checkpoint.path for checkpoint in results.values()]
+                if not any(_has_missing(checkpoint, benchmark) for checkpoint in results.values()):
                     continue
                 if engine is None:
                     engine = stack.enter_context(closing(model.load(settings, options.sequences)))
-                _run(MeasuredModel(model, settings, engine, grammar), facts, benchmark, checkpoint)
+                _run(MeasuredModel(model, settings, engine, together), facts, benchmark, results)
     return paths
 
 
+@contextmanager
+def _open_results(
+    folder: Path, benchmark: Benchmark, file: ModelFile, facts: RunSettings, grammar: bool
+) -> Iterator[Checkpoint]:
+    """Open a file of results, without those of cases that have changed since."""
+    path = run_path(folder, benchmark.name, file.name, "grammar" if grammar else "free")
+    identity = {
+        **leaderboard.fingerprint(file, facts, grammar, __version__),
+        **benchmark.identity,
+    }
+    with Checkpoint.open(path, identity) as checkpoint:
+        remove_changed(benchmark.cases, checkpoint)
+        yield checkpoint
+
+
+def _has_missing(checkpoint: Checkpoint, benchmark: Benchmark) -> bool:
+    return any(case.id not in checkpoint.done for case in benchmark.cases)
+
+
 def _run(
-    model: MeasuredModel, facts: RunSettings, benchmark: Benchmark, checkpoint: Checkpoint
+    measured: MeasuredModel,
+    facts: RunSettings,
+    benchmark: Benchmark,
+    results: Mapping[bool, Checkpoint],
 ) -> None:
-    """Run the cases that are missing in a file of results."""
+    """Run the cases that are missing in the files of results."""
     sampling = replace(benchmark.sampling, seed=facts.seed, max_tokens=facts.max_tokens)
-    written = RunModel(model.engine, facts.grammar, sampling)
-    total, right = len(benchmark.cases), 0
-    done = sum(case.id in checkpoint.done for case in benchmark.cases)
-    progress, name = ProgressLine(model.options.quiet), checkpoint.path.stem
+    runs = [
+        RunModel(measured.engine, grammar, sampling, checkpoint)
+        for grammar, checkpoint in results.items()
+    ]
+    done = {
+        grammar: sum(case.id in checkpoint.done for case in benchmark.cases)
+        for grammar, checkpoint in results.items()
+    }
+    right, total = dict.fromkeys(results, 0), len(benchmark.cases)
+    progress = ProgressLine(measured.options.quiet)
     try:
-        with benchmark.judges(model) as judges:
-            for row in run_cases(benchmark.cases, written, judges, checkpoint):
-                done, right = done + 1, right + bool(row["valid"])
-                text = f"{done} of {total} {benchmark.unit}, {right} right in this run"
-                progress.show(f"{name}: {text}")
+        with benchmark.judges(measured) as judges:
+            for run, row in run_cases(benchmark.cases, runs, judges):
+                done[run.grammar] += 1
+                right[run.grammar] += bool(row["valid"])
+                progress.show(
+                    f"{run.checkpoint.path.stem}: {done[run.grammar]} of {total} "
+                    f"{benchmark.unit}, {right[run.grammar]} right in this run"
+                )
     finally:
         progress.clear()
 
@@ -295,7 +333,8 @@ def model_file(
         server = f"{engine.server.kind.title} {engine.server.version}".strip()
         if not engine.server.enforces_grammar:
             server += f", enforces {engine.server.enforces}"
-        return ModelFile(engine.name, NOT_KNOWN, NOT_KNOWN, server=server)
+        is_xlam = isinstance(engine.prompt_format, prompt.Family)
+        return ModelFile(engine.name, NOT_KNOWN, NOT_KNOWN, server=server, is_xlam=is_xlam)
     store = user_store()
     path = model_loading.find_model(model.name, settings, store)
     parts = list(split_parts(path))
@@ -303,4 +342,10 @@ def model_file(
     hashes = " ".join(file_sha256(part, store) for part in parts)
     applied = model_loading.find_adapters(model.name or settings.model or "", path, store)
     adapters = [f"{one.name}:{one.scale:g} {one.sha256}" for one in applied]
-    return ModelFile(path.name, hashes, leaderboard.quantization(header), ", ".join(adapters))
+    return ModelFile(
+        path.name,
+        hashes,
+        leaderboard.quantization(header),
+        ", ".join(adapters),
+        is_xlam=prompt.xlam_family(header.metadata) is not None,
+    )

@@ -115,7 +115,11 @@ def tau2(model: ModelOptions, user_model: str | None, checker: Path | None, **va
 
     identity = benchmark.identity(played, user.identity if user else NO_USER)
     cases = benchmark.cases(chosen, played.domain)
-    measure(model, options, Benchmark(played.name, identity, cases, judges, sampling, "trials"))
+    measure(
+        model,
+        options,
+        Benchmark(played.name, identity, cases, judges, sampling, unit="trials", alternates=False),
+    )
 
 
 def _check_mode(options: Tau2Options, user_model: str | None) -> None:
@@ -143,7 +147,7 @@ def _serving_all(
     """Serve the agent, with or without the grammar, and the user if there is one."""
     with ExitStack() as stack:
         engine, other = measured.engine, None
-        served = engine if measured.grammar else FreeEngine(engine)
+        served = engine if True in measured.grammar else FreeEngine(engine)
         agent = stack.enter_context(_serving(measured, served, sampling))
         if user is not None:
             loaded = user.model.load(measured.settings, engine.sequences)

@@ -58,8 +58,12 @@ def prompt(
         name, lines = str(file), user_file.open_file(file)
     with lines:
         if jsonl:
+            count = 0
             for where, line in user_file.read_lines(lines, name):
                 echo_json(_render(line, family, where.rstrip(",")))
+                count += 1
+            if not count:
+                raise UsageError(f"{name} has no conversations.")
         else:
             click.echo(_render(user_file.read_open(lines, name), family, name), nl=False)
 

@@ -71,16 +71,34 @@ def tool_paths(cwd: Path, log_folder: Path | None = None) -> ToolPaths:
 
 
 def load_schemas(files: Sequence[Path], trust: bool) -> tuple[Tool, ...]:
-    """Return the tools of `files` without their functions.
+    """Return the tools of `files` without their functions; print which are left out, and why.
 
     Raises:
         UsageError: a file is invalid, or it is Python and not trusted.
     """
-    if not files:
-        return ()
+    sources = load_sources(files, trust) if files else ()
+    print_left_out(sources)
+    return schemas_of(sources)
+
+
+def load_sources(files: Sequence[Path], trust: bool) -> tuple[Source, ...]:
+    """Return the sources of `files`, whose tools cannot run any more.
+
+    Raises:
+        UsageError: a file is invalid, or it is Python and not trusted.
+    """
     with Toolbox.open(tool_paths(Path()), files, trust, only_files=True) as toolbox:
         check_named_files(toolbox, needs_trust=_is_python)
-        found = [tool for source in toolbox.named_sources() for tool in source.tools]
+        return toolbox.named_sources()
+
+
+def schemas_of(sources: Sequence[Source]) -> tuple[Tool, ...]:
+    """Return the tools of sources without their functions.
+
+    Raises:
+        ToolFileError: two have the same name.
+    """
+    found = [tool for source in sources for tool in source.tools]
     for number, tool in enumerate(found):
         if tool.name in {other.name for other in found[:number]}:
             raise ToolFileError(f"There are two tools named {tool.name!r}.")
@@ -142,6 +160,8 @@ def _nothing_to_trust(source: Source) -> str:
     if source.state == "off":
         return f"it is disabled; enable it with `xlam-local tools enable {source.name}`."
     left_out = "".join(f" {sentence}" for sentence in source.left_out)
+    if not source.tools:
+        return f"it has no tools.{left_out}"
     return f"all of its tools are trusted already.{left_out}"
 
 
@@ -167,12 +187,31 @@ def find_untrusted(toolbox: Toolbox, name: str) -> Source:
 
 
 def print_unavailable(toolbox: Toolbox) -> None:
-    """Print on stderr which sources offer no tools, which tools are left out, and why."""
+    """Print on stderr which sources offer no tools, which tools are left out or renamed."""
+    print_left_out(toolbox.sources)
+    print_untrusted(toolbox)
     for source in toolbox.sources:
+        if source.state == "failed":
+            _print_missing(source, source.detail.partition("\n")[0])
+    for sentence in toolbox.name_clashes():
+        click.echo(escape_control(sentence), err=True)
+
+
+def print_untrusted(toolbox: Toolbox) -> None:
+    """Print on stderr which sources are not trusted yet."""
+    for source in toolbox.sources:
+        if source.state == "untrusted":
+            _print_missing(
+                source, f"it is not trusted yet; run `xlam-local tools trust {source.name}`."
+            )
+
+
+def _print_missing(source: Source, reason: str) -> None:
+    click.echo(escape_control(f"No tools from {source.name!r}: {reason}"), err=True)
+
+
+def print_left_out(sources: Sequence[Source]) -> None:
+    """Print on stderr which tools of sources are left out, and why."""
+    for source in sources:
         for sentence in source.left_out:
             click.echo(escape_control(f"{source.name}: {sentence}"), err=True)
-        if source.state in {"failed", "untrusted"}:
-            reason = source.detail.partition("\n")[0]
-            if source.state == "untrusted":
-                reason = f"it is not trusted yet; run `xlam-local tools trust {source.name}`."
-            click.echo(escape_control(f"No tools from {source.name!r}: {reason}"), err=True)

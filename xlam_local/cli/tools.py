@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from ..errors import ToolError, UsageError
 from ..grammar import compile_tools
 from ..terminal_text import escape_blanks, escape_control
 from ..tools import file_formats
-from ..tools.lint import find_problems
+from ..tools.lint import LintProblem, find_problems
 from ..types import Tool
 from . import toolbox_options
+from .options import warn_of_refusals
 from .streams import echo_json
 from .tool_tokens import ToolTokens, tool_tokens
 
@@ -77,6 +78,8 @@ def list_(
                 click.echo(escape_blanks(_describe_source(source)), err=True)
             for sentence in (*source.left_out, *source.notices):
                 click.echo(escape_control(f"{source.name}: {sentence}"), err=True)
+        for sentence in toolbox.name_clashes():
+            click.echo(escape_control(sentence), err=True)
 
 
 @tools.command()
@@ -121,11 +124,13 @@ def lint(files: tuple[Path, ...], trust: bool, cwd: Path, as_json: bool) -> int:
     after decoding.
     """
     if files:
-        checked: Sequence[Tool] = toolbox_options.load_schemas(files, trust)
+        sources = toolbox_options.load_sources(files, trust)
+        checked = toolbox_options.schemas_of(sources)
     else:
         with toolbox_options.open_toolbox(cwd, mode=toolbox_options.QUIET) as toolbox:
-            checked = toolbox.tools
-    problems = list(find_problems(checked))
+            sources, checked = toolbox.sources, toolbox.tools
+            toolbox_options.print_untrusted(toolbox)
+    problems = [*_missing_tools(sources), *find_problems(checked)]
     if as_json:
         rows = [{"tool": problem.tool, "fault": problem.message} for problem in problems]
         echo_json(rows)
@@ -137,6 +142,13 @@ def lint(files: tuple[Path, ...], trust: bool, cwd: Path, as_json: bool) -> int:
         count = f"{len(checked)} tool{'' if len(checked) == 1 else 's'}"
         click.echo(f"No problems in {count}.", err=True)
     return 1 if problems else 0
+
+
+def _missing_tools(sources: Sequence[Source]) -> Iterator[LintProblem]:
+    """Yield why tools of sources are left out, and why sources cannot be read."""
+    for source in sources:
+        reasons = (source.detail,) if source.state == "failed" else source.left_out
+        yield from (LintProblem("", f"{source.name}: {reason}") for reason in reasons)
 
 
 @tools.command()
@@ -160,12 +172,14 @@ def add(file: Path, trust: bool) -> None:
         with toolbox_options.open_files([target]) as toolbox:
             toolbox_options.check_named_files(toolbox, trust)
             sources = toolbox.named_sources()
-            names = ", ".join(tool.name for source in sources for tool in source.tools)
+            added = [tool for source in sources for tool in source.tools]
     except BaseException:
         if is_new:
             target.unlink()
         raise
-    click.echo(f"Added to {target.parent}: {names}", err=True)
+    click.echo(f"Added to {target.parent}: {', '.join(tool.name for tool in added)}", err=True)
+    toolbox_options.print_left_out(sources)
+    warn_of_refusals(compile_tools(added).report)
 
 
 @tools.command()
@@ -208,6 +222,8 @@ def test(name: str, arguments: str, files: tuple[Path, ...], trust: bool, cwd: P
     parsed = _parse_arguments(arguments)
     with toolbox_options.open_toolbox(cwd, files, trust, toolbox_options.QUIET) as toolbox:
         tool = _find_tool(toolbox, name)
+        toolbox_options.print_left_out(toolbox.named_sources())
+        warn_of_refusals(compile_tools([tool]).report)
         if problems := schema.validate(parsed, tool.parameters):
             raise UsageError(f"The arguments are invalid: {' '.join(problems)}")
         if tool.run is None:
@@ -243,6 +259,7 @@ def _find_tool(toolbox: Toolbox, name: str) -> Tool:
     for tool in (*toolbox.tools, *all_tools):
         if tool.name == name:
             return tool
+    toolbox_options.print_unavailable(toolbox)
     raise UsageError(f"There is no tool {name!r}; `xlam-local tools list` lists all tools.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .. import gbnf
+from ..gbnf import CallCount
 from ..grammar import Enforced, TextOrCalls
 from .load_options import GrammarBackend
 
@@ -22,6 +23,8 @@ class GrammarText:
     """The grammar of the text before calls; None if the whole reply is within `text`."""
     tools: tuple[str, ...] = ()
     """The names of the tools that the reply may call after text."""
+    call_count: CallCount = "none"
+    """How many calls the texts of `text` list; see `Grammar.call_count`."""
 
 
 class GrammarSerializer:
@@ -40,9 +43,9 @@ class GrammarSerializer:
         if grammar is None:
             return None
         if isinstance(grammar, TextOrCalls):
-            before_calls = self._serialize(grammar.text)
-            return GrammarText(self._text(grammar.calls), before_calls, grammar.tools)
-        return GrammarText(self._text(grammar))
+            before_calls, calls = self._serialize(grammar.text), grammar.calls
+            return GrammarText(self._text(calls), before_calls, grammar.tools, calls.call_count)
+        return GrammarText(self._text(grammar), call_count=grammar.call_count)
 
     def _text(self, grammar: gbnf.Grammar) -> str:
         last = self._last

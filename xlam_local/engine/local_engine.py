@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ import llama_cpp
 from .. import prompt
 from ..errors import ContextExceeded, ModelError, UsageError
 from ..grammar import CALL_TAGS, CallDetector, Enforced, ends_in_reasoning
-from ..types import GenerationEnd, PrefillProgress, Prompt, Sampling, Usage
+from ..types import GenerationEnd, PrefillProgress, Prompt, PromptPart, Sampling, Usage
 from .call_closer import CallCloser
 from .constraint import COMPILERS, Constraint, ConstraintCompiler, NoConstraint
 from .grammar_text import GrammarSerializer, GrammarText
@@ -22,6 +23,7 @@ from .llama_context import DecodeRequest, LlamaContext, LlamaSequence
 from .llama_model import LlamaModel
 from .load_options import AdapterOption, LoadOptions
 from .logprobs import LogprobDecoder, TokenLog, with_logprobs
+from .more_calls import MoreCalls
 from .prompt_cache import PromptCache, fingerprint
 from .reply_writer import CallSwitch, ReplyWriter
 from .scheduler import TEXT, FinishReply, Item, Reply, ReplySteps, Scheduler
@@ -186,8 +188,11 @@ class LocalEngine:
         Raises:
             ContextExceeded: the prompt fills the context.
         """
-        tokens = self.model.tokenize(prompt)
-        max_tokens = min(sampling.max_tokens, self.context.size - len(tokens))
+        tokens, calls_start = self.model.tokenize(prompt), self._calls_start(grammar)
+        free = self.context.size - len(tokens) - len(calls_start)
+        max_tokens = min(sampling.max_tokens, free)
+        if grammar is not None and grammar.before_calls is None:
+            tokens = [*tokens, *calls_start]
         if max_tokens <= 0:
             raise ContextExceeded(
                 f"The prompt has {len(tokens)} tokens, but the context holds {self.context.size}. "
@@ -218,7 +223,13 @@ class LocalEngine:
         log = None if sampling.logprobs is None else TokenLog(self.model, sampling.logprobs)
         decoder = self._decoder(sequence, len(tokens), grammar is not None, log)
         writer = ReplyWriter(
-            self.model, decoder, constraint, sampling, self.options.fast_forward, switch
+            self.model,
+            decoder,
+            constraint,
+            sampling,
+            self.options.fast_forward,
+            switch,
+            self._more_calls(grammar, decoder),
         )
         self.grammar_seconds = writer.grammar_seconds
         forced_start = writer.forced_start()
@@ -279,7 +290,37 @@ class LocalEngine:
             CallDetector(grammar.tools, in_reasoning, early=True),
             lambda: compile_text(grammar.text),
             self._call_tag_tokens,
+            self._calls_start(grammar),
         )
+
+    def _calls_start(self, grammar: GrammarText | None) -> list[int]:
+        """Return the tokens that the model reads before its calls; none for text and for xLAM.
+
+        They are the tag that other models are told to write. They are in the sequence, but not in
+        the reply.
+        """
+        if grammar is None or grammar.call_count == "none" or self._writes_one_list:
+            return []
+        return self._tag_before_calls
+
+    @cached_property
+    def _tag_before_calls(self) -> list[int]:
+        return self.model.tokenize((PromptPart(prompt.CALLS_START, special=True),))
+
+    def _more_calls(
+        self, grammar: GrammarText | None, decoder: PromptLookupDecoder
+    ) -> MoreCalls | None:
+        """Return what adds calls to the list of a reply; None if it cannot have more calls."""
+        if grammar is None or grammar.call_count != "many" or self._writes_one_list:
+            return None
+        return MoreCalls(self.model, decoder, self._call_tag_tokens)
+
+    @cached_property
+    def _writes_one_list(self) -> bool:
+        """Whether the model is trained to write all calls in one list, as xLAM is."""
+        with suppress(ModelError):
+            return isinstance(self.prompt_format, prompt.Family)
+        return False
 
     @cached_property
     def _call_tag_tokens(self) -> frozenset[int]:

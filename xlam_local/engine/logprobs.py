@@ -130,14 +130,28 @@ class LogprobDecoder(PromptLookupDecoder):
             self._log.add(tokens[0], self.logits())
         yield from self._decode_and_log(tokens)
 
-    def replace(self, tokens: Sequence[int]) -> Decoding:
-        """Make `tokens` all that is in the sequence; `logits` are then those after the last."""
+    def replace(
+        self, tokens: Sequence[int], hidden: Sequence[int] = (), after: Sequence[int] = ()
+    ) -> Decoding:
+        """Make these all that is in the sequence; `logits` are then those after the last.
+
+        `hidden` tokens are not logged, and no token before them is replaced later.
+        """
         common = common_prefix_length(tokens, self._sequence.tokens)
         self._log.truncate(common - self._prompt_length)
         # The logits after the last common token were not kept, so it is decoded again.
         self._sequence.truncate(common - 1)
         yield from self._decode(tokens[len(self._sequence.tokens) : common - 1])
         yield from self._decode_and_log(tokens[common - 1 :])
+        yield from self._decode(hidden)
+        self._prompt_length += len(hidden)
+        if after:
+            self._log.add(after[0], self.logits())
+        yield from self._decode_and_log(after)
+
+    def cut(self, count: int) -> Decoding:
+        """Keep the first `count` tokens; `logits` are then those after the last."""
+        yield from self.replace(self._sequence.tokens[:count])
 
     def _decode_and_log(self, tokens: Sequence[int]) -> Decoding:
         """Decode tokens, and log all but the first."""

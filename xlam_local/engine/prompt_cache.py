@@ -33,7 +33,7 @@ FINGERPRINT_SAMPLE_BYTES = 1 << 16
 TokenArray = npt.NDArray[np.int32]
 State = npt.NDArray[np.uint8]
 
-READ_ERRORS = (OSError, ValueError, KeyError, TypeError)
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError, RecursionError)
 """What reading a damaged file raises."""
 
 
@@ -177,7 +177,7 @@ def _entries(folder: Path) -> Iterator[CacheEntry]:
             model, tokens = str(header["model"]), int(header["tokens"])
         except OSError:
             continue
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             model, tokens = "", 0
         yield CacheEntry(path, status.st_size, status.st_mtime, model, tokens)
 

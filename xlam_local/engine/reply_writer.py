@@ -17,7 +17,8 @@ from .call_closer import CallCloser
 from .constraint import Constraint
 from .llama_context import DecodeRequest, Logits
 from .llama_model import LlamaModel
-from .sampling import MIN_TEMPERATURE, apply_repeat_penalty, likelier_side, sample, truncates
+from .more_calls import MoreCalls
+from .sampling import apply_repeat_penalty, sample, sample_side, truncates
 from .speculative import Decoding, PromptLookupDecoder
 
 CLOSING_TOKENS = 64
@@ -37,13 +38,16 @@ class CallSwitch:
     """Returns the grammar of the calls."""
     tag_tokens: frozenset[int]
     """Control tokens that models write before calls."""
+    calls_start: Sequence[int]
+    """The tokens that the model reads before its calls, and that are not part of the reply."""
 
 
 class ReplyWriter:
     """Writes one reply of at most `sampling.max_tokens` tokens.
 
     With `switch`, the reply is text until the model begins calls. The tokens of that beginning are
-    taken back, and the calls are written within their grammar, in its own spelling.
+    taken back, and the calls are written within their grammar, in its own spelling. With
+    `more_calls`, the constraint is the grammar of a list of calls, to which more can be added.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class ReplyWriter:
         sampling: Sampling,
         fast_forward: bool,
         switch: CallSwitch | None = None,
+        more_calls: MoreCalls | None = None,
     ) -> None:
         self._model = model
         self._decoder = decoder
@@ -64,6 +69,9 @@ class ReplyWriter:
         self._logs_tokens = sampling.logprobs is not None
         """Whether tokens are decoded before their text is yielded, because they are logged."""
         self._switch = switch
+        self._more_calls = more_calls
+        self._constrained_text = ""
+        """The text that was written within the constraint, without any before a switch."""
         self._random = np.random.default_rng(sampling.seed)
         self._first_tokens: list[int] = []
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -104,6 +112,7 @@ class ReplyWriter:
             continues = self._continues(self.count)
             self.truncated |= not (continues or self._constraint.finished())
             text = self._decode_text(new, final=not continues)
+            self._constrained_text += text
             unread = [] if decoded else new
             if self._logs_tokens:
                 yield from self._decoder.read(unread, self._constraint)
@@ -120,6 +129,8 @@ class ReplyWriter:
                     yield text
                 return
             new = [token, *self._forced_tokens()]
+            if self._closes_list(new) and (added := (yield from self._add_call(token))):
+                new, decoded = added, True
 
     def _write_text(self, switch: CallSwitch) -> Generator[str | DecodeRequest, None, bool]:
         """Yield text until the reply ends or calls begin; return whether they begin."""
@@ -152,7 +163,7 @@ class ReplyWriter:
 
     def _sample_text(self, switch: CallSwitch) -> int:
         """Sample a token of the text, or a control token that models write before calls."""
-        if self._sampling.temperature < MIN_TEMPERATURE and switch.detector.at_start:
+        if switch.detector.at_start:
             first = self._first_token(switch)
             if first in switch.tag_tokens or self._accept(first):
                 return first
@@ -163,17 +174,19 @@ class ReplyWriter:
         return self._sample()
 
     def _first_token(self, switch: CallSwitch) -> int:
-        """Decide between calls and text, and return the most likely token that begins them.
+        """Decide between calls and text, and sample a token that begins them.
 
-        Models open calls in several spellings, which divide the probability of a call. The most
-        likely token alone would therefore often be text.
+        Models open calls in several spellings, which divide the probability of a call. Below
+        temperature 1, a token of text would therefore be sampled too often.
         """
 
         def may_open_calls(token: int) -> bool:
             text = self._model.token_bytes(token).decode(errors="replace")
             return token in switch.tag_tokens or switch.detector.may_open_calls(text)
 
-        return likelier_side(self._logits(), may_open_calls)
+        sampling, random = self._sampling, self._random
+        side = sample_side(self._logits(), may_open_calls, sampling.temperature, random)
+        return sample(side, sampling, random)
 
     def _begin_calls(
         self, switch: CallSwitch, tokens: Sequence[int], text_ends: Sequence[int]
@@ -191,7 +204,21 @@ class ReplyWriter:
         self._constraint, self.in_calls = switch.constraint(), True
         self.count = len(text)
         self._first_tokens = self._forced_tokens()[: self._max_tokens - self.count]
-        yield from self._decoder.replace([*switch.prompt, *text, *self._first_tokens])
+        yield from self._decoder.replace(
+            [*switch.prompt, *text], switch.calls_start, self._first_tokens
+        )
+
+    def _closes_list(self, new: Sequence[int]) -> bool:
+        """Return whether a token closes a list of calls, with enough of the limit for another."""
+        may_add = self._more_calls is not None and len(new) == 1 and self._constraint.finished()
+        return may_add and self._max_tokens - self.count > 2 * CLOSING_TOKENS
+
+    def _add_call(self, closing: int) -> Generator[DecodeRequest, None, list[int]]:
+        """Return the tokens that add a call instead of closing the list; none close it."""
+        assert self._more_calls is not None
+        closed = self._model.token_bytes(closing).decode(errors="replace")
+        text = self._constrained_text + closed
+        return (yield from self._more_calls.add(self._constraint, closing, text))
 
     def _continues(self, count: int) -> bool:
         return count < self._max_tokens and not self._constraint.finished()

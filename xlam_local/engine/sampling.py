@@ -23,7 +23,7 @@ INITIAL_SORTED_TOKENS = 256
 """How many of the most likely tokens are sorted first."""
 SORTED_TOKENS_GROWTH = 16
 COMPARED_TOKENS = 64
-"""How many of the most likely tokens `likelier_side` looks at."""
+"""How many of the most likely tokens `sample_side` assigns to its group."""
 BLOCK_TOKENS = 256
 """How many tokens are drawn from at once."""
 
@@ -120,15 +120,25 @@ def most_likely(logits: Logits, count: int) -> TokenIds:
     return top[np.argsort(-logits[top], kind="stable")]
 
 
-def likelier_side(logits: Logits, in_group: Callable[[int], bool]) -> int:
-    """Return the most likely token of the group if its total probability is above one half.
+def sample_side(
+    logits: Logits,
+    in_group: Callable[[int], bool],
+    temperature: float,
+    random: np.random.Generator,
+) -> Logits:
+    """Sample either a group of tokens or all others, and return the logits of only these.
 
-    Otherwise return the most likely token outside the group. `in_group` is called with the
-    `COMPARED_TOKENS` most likely tokens; all other tokens count as outside.
+    The probability of each side is the sum over its tokens. The temperature changes the two sums
+    as `sample` changes the probabilities of tokens: at temperature 0 the likelier side is taken.
+    `in_group` is called with the `COMPARED_TOKENS` most likely tokens; all other tokens count as
+    outside.
     """
     likely = most_likely(logits, COMPARED_TOKENS)
-    group = np.fromiter((in_group(int(token)) for token in likely), np.bool_, len(likely))
-    weights = np.exp(logits - logits[likely[0]])
-    together = 2 * weights[likely[group]].sum() > weights.sum()
-    side = likely[group == together]
-    return int(side[0] if side.size else likely[0])
+    group = likely[np.fromiter((in_group(int(token)) for token in likely), np.bool_, len(likely))]
+    sides = np.stack([logits, np.full_like(logits, -np.inf)])
+    sides[1, group] = logits[group]
+    sides[0, group] = -np.inf
+    with np.errstate(divide="ignore"):  # A side without tokens has the total 0.
+        totals = np.log(np.exp(sides - logits[likely[0]]).sum(axis=1))
+    chosen: Logits = sides[sample(totals, Sampling(temperature=temperature), random)]
+    return chosen

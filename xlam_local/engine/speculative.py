@@ -127,8 +127,14 @@ class PromptLookupDecoder:
         self._draft = self._propose(tokens[correct:], constraint)
         yield from self._decode([*tokens[correct:], *self._draft])
 
-    def replace(self, tokens: Sequence[int]) -> Decoding:
-        """Make `tokens` all that is in the sequence; `logits` are then those after the last."""
+    def replace(
+        self, tokens: Sequence[int], hidden: Sequence[int] = (), after: Sequence[int] = ()
+    ) -> Decoding:
+        """Make these all that is in the sequence; `logits` are then those after the last.
+
+        `hidden` tokens are not part of the reply.
+        """
+        tokens = [*tokens, *hidden, *after]
         held = self._sequence.tokens
         common = common_prefix_length(tokens, held)
         if common == len(tokens) < len(held):
@@ -137,6 +143,12 @@ class PromptLookupDecoder:
         self._sequence.truncate(common)
         if rest := tokens[len(held) :]:
             yield from self._decode(rest)
+
+    def cut(self, count: int) -> Decoding:
+        """Keep the first `count` tokens of the sequence, which end the reply."""
+        self._draft, self._predicted = [], None
+        self._sequence.truncate(count)
+        yield from ()
 
     def logits(self) -> Logits:
         """Return the logits after the last accepted token, shape (vocab_size,)."""

@@ -24,7 +24,9 @@ TEMPERATURE = 0.001
 MAX_TOKENS = 4096
 """The leaderboard's limit of a reply."""
 PROMPTS = "original handlers', in ASCII"
-"""How prompts are written."""
+"""How prompts of xLAM models are written."""
+OTHER_PROMPTS = "xlam-local's for other models, tools in ASCII"
+"""How prompts of other models are written."""
 ENGINE_PACKAGES = ("llama-cpp-python", "llguidance")
 
 
@@ -39,13 +41,14 @@ class ModelFile:
     """The names, scales and hashes of its adapters."""
     server: str = ""
     """What runs it, if it is a server."""
+    is_xlam: bool = True
+    """Whether its prompts are those of the leaderboard's handlers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What changes the results of a run, besides the model."""
+    """Settings that change results; the model and the grammar are recorded beside them."""
 
-    grammar: bool
     seed: int
     max_tokens: int = MAX_TOKENS
     context: int
@@ -91,7 +94,9 @@ def quantization(header: GgufHeader) -> str:
     return known or "unknown"
 
 
-def fingerprint(model: ModelFile, settings: RunSettings, program_version: str) -> Json:
+def fingerprint(
+    model: ModelFile, settings: RunSettings, grammar: bool, program_version: str
+) -> Json:
     """Return what changes replies, and what tables show of a run."""
     versions = [f"{name} {version(name)}" for name in ENGINE_PACKAGES]
     engine = [model.server] if model.server else versions
@@ -101,10 +106,10 @@ def fingerprint(model: ModelFile, settings: RunSettings, program_version: str) -
         "quantization": model.quantization,
         "adapters": model.adapters or "none",
         **asdict(settings),
-        "grammar": "on" if settings.grammar else "off",
+        "grammar": "on" if grammar else "off",
         "temperature": TEMPERATURE,
         "engine": ", ".join([f"xlam-local {program_version}", *engine]),
-        "prompts": PROMPTS,
+        "prompts": PROMPTS if model.is_xlam else OTHER_PROMPTS,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,9 @@ CATEGORY = "own"
 NO_CALL_CATEGORY = "own_irrelevance"
 CHECKER = f"{BFCL_CHECKER}, own cases"
 KEYS = {"id", "request", "messages", "calls", "category"}
+MESSAGE_KEYS = {"role", "content", "name", "tool_call_id"}
+"""What a message can have; calls in it are written as its content."""
+CALL_KEYS = {"name", "arguments"}
 VALUE_KEYS = {"values", "optional"}
 OMITTED = ""
 """What the original checker reads as "may be omitted" among the values of an argument."""
@@ -77,18 +80,13 @@ def load_cases(path: Path, tools: Sequence[Tool]) -> OwnCases:
     known = {tool.name: tool for tool in tools}
     cases: list[EvalCase] = []
     answers: dict[str, Sequence[Json]] = {}
-    for where, line in _lines(path):
-        case = user_file.parse_json(line, where)
-        if not isinstance(case, Mapping):
-            raise UsageError(f"{where} is not a JSON object.")
-        if unknown := sorted(case.keys() - KEYS):
-            raise UsageError(f"{where}: unknown key {unknown[0]!r}. The keys: {sorted(KEYS)}.")
-        case_id = str(case.get("id", f"case_{len(cases) + 1}"))
+    for where, case in _lines(path):
+        case_id = _name(case, "id", f"case_{len(cases) + 1}", where)
         if case_id in answers:
             raise UsageError(f"{where}: there are two cases with the id {case_id!r}.")
         answer = [_call(call, known, where) for call in _list(case, "calls", where)]
         answers[case_id] = answer
-        category = str(case.get("category", CATEGORY if answer else NO_CALL_CATEGORY))
+        category = _name(case, "category", CATEGORY if answer else NO_CALL_CATEGORY, where)
         request = EvalRequest(_messages(case, where), definitions, definitions)
         digest = _digest([request.messages, answer])
         cases.append(EvalCase(case_id, category, request, digest))
@@ -101,11 +99,33 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a file that are not empty, each after its place."""
-    for number, line in enumerate(user_file.read_text(path).splitlines(), 1):
-        if line.strip():
-            yield f"{path}, line {number}", line
+def _lines(path: Path) -> Iterator[tuple[str, Json]]:
+    """Yield the objects of a JSONL file, each after its place.
+
+    Raises:
+        UsageError: a line is not a JSON object, or has a key that a case does not have.
+    """
+    with user_file.open_file(path) as file:
+        for place, line in user_file.read_lines(file, str(path)):
+            where = place.removesuffix(",")
+            case = user_file.parse_json(line, place)
+            if not isinstance(case, Mapping):
+                raise UsageError(f"{where} is not a JSON object.")
+            _check_keys(case, KEYS, where)
+            yield where, case
+
+
+def _check_keys(value: Json, known: Set[str], where: str) -> None:
+    if unknown := sorted(value.keys() - known):
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}. The keys: {sorted(known)}.")
+
+
+def _name(case: Json, key: str, default: str, where: str) -> str:
+    """Return a text of a case, which may be written as an integer."""
+    value = case.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UsageError(f"{where}: {key!r} is not a string.")
+    return str(value)
 
 
 def _list(case: Json, key: str, where: str) -> Sequence[Any]:
@@ -126,6 +146,7 @@ def _messages(case: Json, where: str) -> Sequence[Json]:
         is_message = isinstance(message, Mapping) and message.get("role") in roles
         if not is_message or not isinstance(message.get("content"), str):
             raise UsageError(f"{where}: a message has a role ({', '.join(roles)}) and a content.")
+        _check_keys(message, MESSAGE_KEYS, f"{where}, a message")
     return messages
 
 
@@ -133,6 +154,7 @@ def _call(call: Any, tools: Mapping[str, Tool], where: str) -> Json:
     """Return a right call as the original checker reads it: a list of values for each argument."""
     if not isinstance(call, Mapping) or not isinstance(call.get("arguments", {}), Mapping):
         raise UsageError(f"{where}: a call is an object with a name and arguments.")
+    _check_keys(call, CALL_KEYS, f"{where}, a call")
     name = str(call.get("name"))
     if name not in tools:
         raise UsageError(f"{where}: there is no tool {name!r}. The tools: {', '.join(tools)}.")

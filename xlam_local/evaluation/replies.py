@@ -56,7 +56,8 @@ class EvaluatedReply:
     text: str
     """What the model wrote."""
     judged: str
-    """What the checker reads: with the grammar, the calls as the product reads them."""
+    """What the checker reads: the text of an xLAM model without the grammar, else its calls as
+    the product reads them."""
     broken: bool
     """Whether the text begins a call, but has none that can be read."""
     truncated: bool
@@ -85,6 +86,9 @@ def write_reply(
 ) -> EvaluatedReply:
     """Generate the reply to a request, within the grammar of its tools or freely.
 
+    The original decoder reads free replies of the models for which it was written. Other models
+    are told to write calls within tags, which it does not know; the product reads their replies.
+
     Raises:
         PromptTooLong: the prompt does not fit the context window.
         Cancelled: `stop` was set.
@@ -102,7 +106,10 @@ def write_reply(
     compiled = compile_tools(tools)
     offered = compiled.tools if grammar else tools
     in_reasoning = ends_in_reasoning(rendered[-1].text)
-    parser = ReplyParser([tool.name for tool in offered], in_reasoning) if grammar else None
+    parser = None
+    if grammar or not isinstance(engine.prompt_format, prompt.Family):
+        schemas = {tool.name: tool.parameters for tool in offered}
+        parser = ReplyParser(schemas, in_reasoning, schemas)
     text, end = "", GenerationEnd()
     with closing(engine.generate(rendered, compiled.enforced if grammar else None, sampling)) as it:
         for item in it:

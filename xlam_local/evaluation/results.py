@@ -83,7 +83,7 @@ def _read_run(path: Path) -> EvalRun:
             try:
                 row = json.loads(line)
                 row["id"], row["category"], row["valid"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise IntegrityError(f"{path}, line {number}, is damaged.") from error
             rows.append(row)
     return EvalRun(path, fingerprint, rows)

@@ -52,11 +52,12 @@ class Judges:
 
 @dataclass(frozen=True, slots=True)
 class RunModel:
-    """What writes the replies of a run."""
+    """What writes the replies of a run, and where the results are saved."""
 
     engine: Engine
     grammar: bool
     sampling: Sampling
+    checkpoint: Checkpoint
 
 
 def remove_changed(cases: Sequence[EvalCase], checkpoint: Checkpoint) -> int:
@@ -68,27 +69,32 @@ def remove_changed(cases: Sequence[EvalCase], checkpoint: Checkpoint) -> int:
 
 
 def run_cases(
-    cases: Sequence[EvalCase], model: RunModel, judges: Judges, checkpoint: Checkpoint
-) -> Iterator[Json]:
-    """Run the cases that are not in the checkpoint yet; yield the row of each when it is saved.
+    cases: Sequence[EvalCase], models: Sequence[RunModel], judges: Judges
+) -> Iterator[tuple[RunModel, Json]]:
+    """Run the cases that are not saved yet; yield the row of each when it is saved.
 
-    Rows that are saved at once come in the order of the cases. As many run at once as the engine
-    has sequences. Close the generator to stop.
+    Each case runs with one of the models after the other: models that share an engine then read its
+    prompt once. Rows that are saved at once come in the order of the cases. As many run at once as
+    the engine has sequences. Close the generator to stop.
     """
-    missing = [case for case in cases if case.id not in checkpoint.done]
+    missing = [
+        (case, model) for case in cases for model in models if case.id not in model.checkpoint.done
+    ]
     meter, lock = EnergyMeter(), Lock()
     judges.stop.clear()
 
-    def write(request: EvalRequest) -> EvaluatedReply:
-        return write_reply(request, model.engine, model.grammar, model.sampling, judges.stop)
-
     with ExitStack() as stack:
         idle: SimpleQueue[Any] = SimpleQueue()
-        count = max(1, min(model.engine.sequences, len(missing)))
+        count = max(1, min([len(missing), *(model.engine.sequences for model in models)]))
         for _ in range(count if missing else 0):
             idle.put(stack.enter_context(judges.start()))
 
-        def run(case: EvalCase) -> Json:
+        def run(case: EvalCase, model: RunModel) -> tuple[RunModel, Json]:
+            def write(request: EvalRequest) -> EvaluatedReply:
+                return write_reply(
+                    request, model.engine, model.grammar, model.sampling, judges.stop
+                )
+
             checker = idle.get()
             try:
                 row = judges.play(case, checker, write)
@@ -102,12 +108,12 @@ def run_cases(
                 known = {"case": case.digest} if case.digest else {}
                 row = {"id": case.id, "category": case.category, **known, **row}
                 row["joules"] = meter.take()
-                checkpoint.append(row)
-            return row
+                model.checkpoint.append(row)
+            return model, row
 
         pool = stack.enter_context(ThreadPoolExecutor(count))
         try:
-            running = [pool.submit(run, case) for case in missing]
+            running = [pool.submit(run, case, model) for case, model in missing]
             while running:
                 done = wait(running, return_when=FIRST_COMPLETED).done
                 for future in running:
@@ -154,7 +160,14 @@ def _play_multi_turn(case: EvalCase, checker: Checker, write: Write) -> Json:
     return {**verdict, **sums, "replies": [reply.text for reply in written]}
 
 
-COSTS = ("prompt_tokens", "cached_tokens", "reply_tokens", "seconds", "truncated")
+COSTS = (
+    "prompt_tokens",
+    "cached_tokens",
+    "reply_tokens",
+    "seconds",
+    "decode_seconds",
+    "truncated",
+)
 
 
 def reply_json(reply: EvaluatedReply) -> dict[str, Any]:
@@ -168,4 +181,5 @@ def reply_json(reply: EvaluatedReply) -> dict[str, Any]:
         "cached_tokens": reply.usage.cached_tokens,
         "reply_tokens": reply.usage.reply_tokens,
         "seconds": round(reply.seconds, 3),
+        "decode_seconds": round(reply.usage.decode_seconds, 3),
     }

@@ -47,14 +47,16 @@ class RunScores:
     prompt_tokens: int
     seconds: float
     """The seconds of all replies; replies that are written at once count in full."""
-    seconds_per_case: float
+    decode_seconds: float
+    """The seconds of all replies without those of the prompts."""
+    decode_seconds_per_case: float
     """The median."""
     joules: float | None
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Reply tokens for each second of a reply, prompts included."""
-        return self.reply_tokens / self.seconds if self.seconds else None
+        """Reply tokens for each second of decoding."""
+        return self.reply_tokens / self.decode_seconds if self.decode_seconds else None
 
 
 def score(rows: Sequence[Row]) -> RunScores:
@@ -65,7 +67,7 @@ def score(rows: Sequence[Row]) -> RunScores:
     known = {name: number for number, name in enumerate(CATEGORIES)}
     ordered = sorted(by_category, key=lambda name: (known.get(name, len(known)), name))
     categories = {name: _category(name, by_category[name]) for name in ordered}
-    seconds = [float(row.get("seconds") or 0) for row in rows]
+    decoding = [float(row.get("decode_seconds") or 0) for row in rows]
     joules = [row["joules"] for row in rows if row.get("joules") is not None]
     with_calls = [row for row in rows if row.get("expected")]
     right_tools = [row for row in with_calls if _calls_expected_tools(row)]
@@ -79,8 +81,9 @@ def score(rows: Sequence[Row]) -> RunScores:
         abstention=_share(fitting_none, lambda row: row.get("outcome") == "words"),
         reply_tokens=sum(row.get("reply_tokens") or 0 for row in rows),
         prompt_tokens=sum(row.get("prompt_tokens") or 0 for row in rows),
-        seconds=sum(seconds),
-        seconds_per_case=averages.median(seconds) if seconds else 0.0,
+        seconds=sum(float(row.get("seconds") or 0) for row in rows),
+        decode_seconds=sum(decoding),
+        decode_seconds_per_case=averages.median(decoding) if decoding else 0.0,
         joules=sum(joules) if joules else None,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .categories import CATEGORIES, IRRELEVANCE, MEANS, RELEVANCE
@@ -31,6 +31,8 @@ IDENTITY = {
     "prompts": "prompts",
 }
 """The keys of a fingerprint that a table shows, with their labels."""
+SHARED_LABELS = frozenset(IDENTITY.values()) - {"model", "quantization", "grammar"}
+"""The labels of facts that are told once if they are alike in all runs."""
 MEAN_LABELS = {
     "simple": "mean of simple",
     "non_live": "non-live (official mean)",
@@ -80,7 +82,30 @@ def run_table(runs: Sequence[EvalRun]) -> ResultTable:
     sources = [f"{LABEL}: {SOURCE}, {VERSION}."] if published else []
     note = " ".join(["Percent with 95 % intervals and numbers of cases.", *sources])
     columns = ["", *(run.name for run in runs), *(f"{one.model}: {LABEL}" for one in published)]
-    return ResultTable("Scores", columns, rows, note)
+    return without_repetition(ResultTable("Scores", columns, rows, note), len(runs))
+
+
+def without_repetition(table: ResultTable, runs: int) -> ResultTable:
+    """Move what is alike in all runs, and what no run has measured, from the rows into the note.
+
+    The columns of the runs follow that of the labels; other columns have published scores.
+    """
+    rows: list[Sequence[str]] = []
+    alike, missing = [], []
+    for label, *cells in table.rows:
+        found, published = set(cells[:runs]), set(cells[runs:])
+        if published - {NOT_PUBLISHED}:
+            rows.append([label, *cells])
+        elif found == {NOT_MEASURED}:
+            missing.append(label)
+        elif runs > 1 and len(found) == 1 and label in SHARED_LABELS:
+            alike.append(f"{label} {cells[0]}")
+        else:
+            rows.append([label, *cells])
+    parts = [table.note]
+    parts += [f"In all runs: {'; '.join(alike)}."] if alike else []
+    parts += [f"Not measured: {'; '.join(missing)}."] if missing else []
+    return replace(table, rows=rows, note=" ".join(parts))
 
 
 def comparison_table(comparison: Comparison) -> ResultTable:
@@ -209,7 +234,7 @@ FIGURES: Mapping[str, Callable[[RunScores], str]] = {
     "abstention (words, where no tool fits)": lambda scores: percent(scores.abstention),
     "prompt tokens": lambda scores: f"{scores.prompt_tokens:,}",
     "reply tokens": lambda scores: f"{scores.reply_tokens:,}",
-    "seconds per case (median)": lambda scores: _number(scores.seconds_per_case),
+    "decoding seconds per case (median)": lambda scores: _number(scores.decode_seconds_per_case),
     "reply tokens per second": lambda scores: _number(scores.tokens_per_second),
     "energy of the machine's processors": _energy,
 }

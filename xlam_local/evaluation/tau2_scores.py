@@ -10,7 +10,7 @@ from typing import Any
 
 from .pass_k import PassK, pass_k_curve
 from .results import EvalRun
-from .table import IDENTITY, NOT_MEASURED, SHORT_HASH, ResultTable
+from .table import IDENTITY, NOT_MEASURED, SHORT_HASH, ResultTable, without_repetition
 
 SETTINGS = {
     "domain": "domain",
@@ -54,7 +54,8 @@ def tau2_table(runs: Sequence[EvalRun]) -> ResultTable:
     for end in sorted({_end(row) for run in runs for row in run.rows}):
         counts = [sum(_end(row) == end for row in run.rows) for run in runs]
         rows.append([f"trials: {end}", *map(str, counts)])
-    return ResultTable("τ²", ["", *(run.name for run in runs)], rows, " ".join(notes(runs)))
+    table = ResultTable("τ²", ["", *(run.name for run in runs)], rows, " ".join(notes(runs)))
+    return without_repetition(table, len(runs))
 
 
 def tau2_json(run: EvalRun) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from ..regular.nodes import (
     seq,
     token,
 )
-from .grammar import Grammar
+from .grammar import CallCount, Grammar
 from .lark import to_lark
 from .parse import parse_gbnf
 from .printer import to_gbnf
@@ -47,6 +47,7 @@ __all__ = [
     "Alt",
     "And",
     "AutomatonNode",
+    "CallCount",
     "Chars",
     "Grammar",
     "Literal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from ..regular.nodes import NOTHING, Alt, Node, Ref, Repeat, Seq, alt, children, repeat, seq
 from .grammar import Grammar
@@ -17,7 +18,7 @@ def prune(grammar: Grammar) -> Grammar:
     reached = _reached(rules)
     kept = {name: node for name, node in rules.items() if name in reached}
     comments = {name: text for name, text in grammar.comments.items() if name in kept}
-    return Grammar(kept, comments, grammar.json_schema)
+    return replace(grammar, rules=kept, comments=comments)
 
 
 def terminates(rules: Mapping[str, Node], name: str) -> bool:

@@ -10,25 +10,45 @@ from functools import lru_cache
 from typing import Any
 
 from ..errors import SchemaError, Unsatisfiable
-from ..gbnf import NOTHING, Grammar, Node, Quoted, Token, TooLarge, children, prune, terminates
+from ..gbnf import (
+    NOTHING,
+    CallCount,
+    Grammar,
+    Node,
+    Quoted,
+    Token,
+    TooLarge,
+    children,
+    prune,
+    terminates,
+)
 from ..schema import Solver, read_schema, solver_for
 from ..time_limit import time_limit
 from ..types import Schema, Tool
 from . import reply_format
-from .call_opening import CALL_END_TAGS, CALL_TAGS, CallDetector, ends_in_reasoning
+from .call_opening import (
+    CALL_END_TAGS,
+    CALL_TAGS,
+    CallDetector,
+    begins_another_call,
+    ends_in_reasoning,
+)
 from .compiler import GrammarCompiler, rule_names, shared_rules
 from .last_answer import LAST_ANSWER
-from .report import KeywordReport, keyword_reports
+from .reply_format import NEXT_CALL
+from .report import KeywordReport, keyword_reports, why_impossible
 
 __all__ = [
     "CALL_END_TAGS",
     "CALL_TAGS",
+    "NEXT_CALL",
     "TOO_SLOW",
     "CallDetector",
     "CompiledTools",
     "Enforced",
     "KeywordReport",
     "TextOrCalls",
+    "begins_another_call",
     "compile_schema",
     "compile_tools",
     "ends_in_reasoning",
@@ -99,6 +119,7 @@ def compile_tools(
     tool that may be called. A tool whose schema cannot be enforced is not offered.
     """
     wanted = [tool for tool in tools if choice in ("auto", "required", tool.name)]
+    wanted = [] if choice == "none" else wanted
     parts = _parts(tuple((tool.name, _json(tool.parameters)) for tool in wanted))
     offered = tuple(tool for tool, part in zip(wanted, parts, strict=True) if not part.refused)
     report = tuple(entry for part in parts for entry in part.report)
@@ -133,8 +154,10 @@ def _grammar(parts: tuple[CompiledTool, ...], choice: str, parallel: bool) -> Gr
     for part in parts:
         rules.update(part.rules)
         comments.update(part.comments)
-    schema = None if choice in ("none", "auto") else _calls_schema(parts, parallel)
-    return prune(Grammar(rules | shared_rules(rules), comments, schema))
+    only_calls = choice not in ("none", "auto")
+    schema = _calls_schema(parts, parallel) if only_calls else None
+    calls: CallCount = "none" if not only_calls else "many" if parallel else "one"
+    return prune(Grammar(rules | shared_rules(rules), comments, schema, calls))
 
 
 def _calls_schema(parts: Sequence[CompiledTool], parallel: bool) -> dict[str, Any] | None:
@@ -182,7 +205,7 @@ def compile_schema(schema: Schema | bool) -> tuple[Grammar, tuple[KeywordReport,
     except RecursionError:
         raise SchemaError("The schema is nested too deeply.") from None
     if grammar.rules["root"] == NOTHING:
-        raise Unsatisfiable("The schema allows no value.")
+        raise Unsatisfiable(why_impossible(solver, "value"))
     if isinstance(schema, Mapping):
         grammar = replace(grammar, json_schema=schema)
     return grammar, tuple(keyword_reports("", solver))
@@ -213,6 +236,13 @@ def _value(solver: Solver, any_order: bool) -> Grammar:
     return prune(Grammar(rules | shared_rules(rules), comments))
 
 
+def _why_no_arguments(solver: Solver) -> str:
+    names = solver.document.schemas[solver.document.root].get("type", ["object"])
+    if "object" in names:
+        return why_impossible(solver, "arguments")
+    return f"The arguments of a call are an object, but /type is {' or '.join(names) or '[]'}."
+
+
 @lru_cache(maxsize=2048)
 def _part(tool: str, name: str, parameters: str) -> CompiledTool:
     """Return the rules for a tool's arguments; a schema error refuses only this tool."""
@@ -223,7 +253,7 @@ def _part(tool: str, name: str, parameters: str) -> CompiledTool:
             solver = solver_for(read_schema(json.loads(parameters), assert_formats=True))
             GrammarCompiler(solver, rules, comments).compile(name, tool, closed=True)
         if not terminates(rules | shared_rules(rules), name):
-            raise Unsatisfiable("The schema allows no arguments.")
+            raise Unsatisfiable(_why_no_arguments(solver))
     except (SchemaError, RecursionError) as error:
         why = str(error) if isinstance(error, SchemaError) else "The schema is nested too deeply."
         return CompiledTool(tool, name, (), (), (KeywordReport(tool, "", "", "refused", why),), why)

@@ -31,6 +31,9 @@ REASONING_TAGS = (
     ("<reasoning>", "</reasoning>"),
     ("<thought>", "</thought>"),
     ("<reflection>", "</reflection>"),
+    ("<analysis>", "</analysis>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<scratch_pad>", "</scratch_pad>"),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
     ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
@@ -53,6 +56,8 @@ CALL_TAGS = (
     "<|tool_calls_section_begin|>",
     "<|tools_prefix|>",
     "<|python_tag|>",
+    "<|python_start|>",
+    "<minimax:tool_call>",
     "<|START_ACTION|>",
     "<|action_start|>",
     "<|plugin|>",
@@ -68,6 +73,10 @@ CALL_END_TAGS = (
     "</function_call>",
     "</function_calls>",
     "</TOOLCALL>",
+    "</minimax:tool_call>",
+    "<|python_end|>",
+    "</function>",
+    "</invoke>",
     "<|/tool_call|>",
     "<|/tool_calls|>",
     "<|tool_call_end|>",
@@ -79,9 +88,15 @@ CALL_END_TAGS = (
     "<\uff5ctool\u2581call\u2581end\uff5c>",
     "<\uff5ctool\u2581calls\u2581end\uff5c>",
     "[/TOOL_CALLS]",
+    *("<|im_end|>", "<|eot_id|>", "<|end|>", "<|call|>", "<|endoftext|>", "<end_of_turn>", "</s>"),
 )
-"""What models write after calls."""
-_DEFINITION_KEYS = frozenset({"properties", "required", "$schema", "$defs", "additionalProperties"})
+"""What models write after calls. Without special tokens, the end of a message is text, too."""
+_DEFINITION_KEYS = frozenset(
+    {
+        *("properties", "required", "$schema", "$defs", "additionalProperties"),
+        *("$ref", "$id", "allOf", "anyOf", "oneOf"),
+    }
+)
 """Keys of a JSON Schema, which show that `parameters` belongs to a tool's definition."""
 _SCHEMA_TYPES = frozenset({"object", "dict"})
 _PARAMETER_TYPES = frozenset(
@@ -96,6 +111,17 @@ _S = r"\s*+"
 _TAG = f"(?:{'|'.join(map(re.escape, CALL_TAGS))}){_S}"
 _NAME_PREFIX = "(?:function<\uff5ctool\u2581sep\uff5c>)?(?:functions\\.)?"
 """What some models write between a tag and the name of a tool."""
+_KEYWORD = rf"[A-Za-z_]\w{{0,100}}+{_S}="
+_PYTHON_ARGUMENTS = rf"\({_S}(?:\)|{_KEYWORD})"
+_PYTHON_EARLY = rf"\({_S}(?:\)|{_KEYWORD}|[\"'\[{{\d-])"
+_FUNCTION_ARGUMENTS = rf"{_S}(?:\{{|<parameter=|</function>)"
+_AFTER_NAME = (
+    rf"(?:{_PYTHON_ARGUMENTS}|\[CALL_ID\]\w{{0,40}}+\[ARGS\]|\[ARGS\]"
+    rf"|:\d{{1,9}}+{_S}<\|tool_call_argument_begin\|>|<\uff5ctool\u2581sep\uff5c>"
+    rf"|{_S}(?:\{{|```\w*+{_S}\{{|<arg_key>|</tool_call>))"
+)
+"""What other models write between the name of a tool and its arguments, after a tag."""
+_AFTER_NAME_EARLY = rf"(?:{_PYTHON_EARLY}|[ \t]*+(?:[\n{{<\[:]|```))"
 _FENCE = rf"```[\w-]*+{_S}"
 _OBJECT = rf"(?:\[{_S})?\{{{_S}"
 _WORD = r'[^"\\]{0,100}+'
@@ -107,16 +133,36 @@ _FUNCTION_KEY = rf'(?:"(?:function_call|function|tool_call)"{_S}:{_S}\{{{_S})?'
 _NAME_KEY = rf'"(?:name|function|tool|tool_name|action)"{_S}:{_S}"'
 _ANY_NAME = r'[^"\\]{1,100}+'
 _ARGUMENTS = rf'"{_S},{_S}{_IDS}"arguments"{_S}:{_S}[{{"n]'
-_INNER_SCHEMA = (
-    rf'\{{{_S}(?:[^"\s]|"(?!type"){_WORD}"|"type"{_S}:{_S}(?:[^"\s]|"(?P<inner>{_WORD})"))'
-)
+_STRING = r'"(?:[^"\\]|\\.)*+"'
+_LABELS = rf'(?:"(?:title|description)"{_S}:{_S}{_STRING}{_S},{_S})*+'
+"""What may stand before the type in a schema, and also in arguments."""
+
+
+def _type(group: str) -> str:
+    """Return the pattern of a schema's type, which may also be an argument of this name."""
+    value = rf'[^"\s\[]|\[{_S}[^"\s]|(?:\[{_S})?"(?P<{group}>{_WORD})"'
+    return rf'"type"{_S}:{_S}(?:{value})'
+
+
+_NO_TYPE = '"(?!type")(?!(?:title|description)")'
+_LABEL = rf'"(?:title|description)"{_S}:{_S}(?:[^"\s]|{_STRING}{_S}\}})'
+_INNER_SCHEMA = rf'\{{{_S}{_LABELS}(?:[^"\s]|{_NO_TYPE}{_WORD}"|{_LABEL}|{_type("inner")})'
 _PARAMETERS = (
     rf'"{_S},{_S}{_IDS}"(?:parameters|args|input|tool_input|action_input)"{_S}:{_S}\{{{_S}'
-    rf'(?:\}}|"type"{_S}:{_S}(?:[^"\s]|"(?P<type>{_WORD})")'
-    rf'|"(?!type")(?P<key>{_WORD})"{_S}:{_S}(?:[^{{\s]|{_INNER_SCHEMA}))'
+    rf"{_LABELS}(?:\}}|{_LABEL}|{_type('type')}"
+    rf'|{_NO_TYPE}(?P<key>{_WORD})"{_S}:{_S}(?:[^{{\s]|{_INNER_SCHEMA}))'
 )
-_DEFINING_KEYS = "(?:description|parameters|inputSchema|input_schema)"
-_NO_DEFINITION = rf'"{_S}(?:\}}|,{_S}"(?!{_DEFINING_KEYS}"){_WORD}")'
+_DEFINING_KEYS = (
+    "(?:description|parameters|parameter_definitions|inputSchema|input_schema|outputSchema"
+    "|annotations)"
+)
+_META = '"(?:title|type|strict)"'
+"""Keys of a definition that may also be arguments."""
+_META_VALUE = rf"{_S}:{_S}(?:{_STRING}|true|false|null){_S}"
+_NO_DEFINITION = (
+    rf'"{_S}(?:\}}|,{_S}(?:{_META}{_META_VALUE},{_S})*+'
+    rf'(?:(?!{_META})"(?!{_DEFINING_KEYS}"){_WORD}"|{_META}(?:{_META_VALUE}\}}|{_S}:{_S}[{{\[\d])))'
+)
 """What follows a name, except what may be a tool's definition."""
 _ARGUMENTS_FIRST = rf'{_OBJECT}"arguments"{_S}:{_S}\{{'
 
@@ -133,23 +179,26 @@ class _Patterns:
 @lru_cache(maxsize=64)
 def _patterns(tools: tuple[str, ...], early: bool) -> _Patterns:
     offered = "|".join(regex.escape(to_json(name)[1:-1]) for name in tools)
+    after_name = _AFTER_NAME_EARLY if early else _AFTER_NAME
+    function = rf"<function=(?:{offered})>" + ("" if early else _FUNCTION_ARGUMENTS)
+    other = rf'{function}|<invoke name="(?:{offered})">|\[{_S}(?:{offered})' + (
+        _PYTHON_EARLY if early else _PYTHON_ARGUMENTS
+    )
+    tagged = rf"|(?:{_TAG})++(?:{other}|{_NAME_PREFIX}(?:{offered}){after_name})"
     call = (
         rf"(?:{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_NAME_KEY}(?:{offered}){_PARAMETERS}"
         rf"|{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_FUNCTION_KEY}{_NAME_KEY}{_ANY_NAME}{_ARGUMENTS}"
         rf"|{_ARGUMENTS_FIRST})"
     )
     array = rf"\[{_S}\{{{_S}{_IDS}{_NAME_KEY}(?:{offered}){_ARGUMENTS}"
-    tagged = ""
     if early:
         named = rf"{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}{_FUNCTION_KEY}{_NAME_KEY}(?:{offered})"
-        other = rf"<function=(?:{offered})>|\[(?:{offered})\("
-        call = rf"(?:{named}{_NO_DEFINITION}|{call}|{other})"
-        tagged = rf"|(?:{_TAG})++{_NAME_PREFIX}(?:{offered})[^\w-]"
+        call = rf"(?:{named}{_NO_DEFINITION}|{call})"
     canonical = rf"|{_canonical_opening(tools)}" if early else ""
     return _Patterns(
-        regex.compile(rf"{_S}(?:(?:{_TAG}|{_FENCE})*+{call}{tagged}{canonical})"),
+        regex.compile(rf"{_S}(?:(?:{_TAG}|{_FENCE})*+(?:{call}|{other}){tagged}{canonical})"),
         regex.compile(array),
-        regex.compile(rf"{_TAG}(?:{_FENCE})?{call}{tagged}"),
+        regex.compile(rf"{_TAG}(?:{_FENCE})?{call}{tagged}|{function}"),
     )
 
 
@@ -164,10 +213,33 @@ def _canonical_opening(tools: Collection[str]) -> str:
     return rf"{re.escape(CALL_OPENING)}(?:{named}|{other})"
 
 
+_ENDS = rf"(?:{_S}(?:{'|'.join(map(re.escape, CALL_END_TAGS))}|```))*{_S}"
+_ANOTHER_CALL = regex.compile(
+    rf"{_ENDS}(?:{_TAG}|<function=|,?{_S}(?:{_FENCE})?{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}"
+    rf"{_FUNCTION_KEY}{_NAME_KEY})"
+)
+
+
+def begins_another_call(text: str) -> bool | None:
+    """Return whether a model that writes `text` after a list of calls begins another call.
+
+    None means that more text is needed to know it.
+    """
+    found = _ANOTHER_CALL.match(text, partial=True)
+    return None if found is not None and found.partial else found is not None
+
+
 _REASONING = regex.compile(rf"{_S}(?P<tag>{'|'.join(re.escape(tag) for tag, _ in REASONING_TAGS)})")
 _NEXT_PLACE = re.compile(r"[\n<\[]|```|~~~")
 _PART_OF_FENCE = re.compile(r"(?:`{1,2}|~{1,2})\Z")
-_QUOTATION_MARKS = ('"', "'", "\u201c", "\u2018", "\u00ab")
+_QUOTATION_MARKS = (
+    *('"', "'", "(", "\u201c", "\u2018", "\u201e", "\u201a", "\u00ab", "\u2039", "\u00bb"),
+    *("\u300c", "\u300e", "\uff08"),
+)
+_TAGS = re.compile(rf"(?:{_TAG})+")
+_MAX_HTML_TAG_CHARS = 220
+_HTML_CODE = re.compile(r"<(?P<end>/?)(?:code|pre|kbd|samp)\b[^<>]{0,200}>", re.IGNORECASE)
+"""A tag of HTML around code."""
 
 
 class CallDetector:
@@ -196,6 +268,11 @@ class CallDetector:
         """Whether the text has a code fence."""
         self._in_code = False
         """Whether the last code fence is still open."""
+        self._in_html_code = False
+        self._html_start = 0
+        """Where the next tag of HTML around code may begin."""
+        self._quoted: int | None = None
+        """The last place that was in code or behind a quotation mark."""
         self._reasoning_ends: tuple[str, ...] = ()
         """The tags of which the next one ends the reasoning."""
         if in_reasoning:
@@ -277,9 +354,11 @@ class CallDetector:
                 self._in_code = not self._in_code
             case "\n":
                 self._position = found.end()
-                self._place = "text" if self._has_code else "line"
+                is_text = self._has_code or self._is_html_code(found.start())
+                is_text = is_text or self._follows_quoted_tag(found.start())
+                self._place = "text" if is_text else "line"
             case _ if self._is_quoted(found.start()):
-                self._position = found.end()
+                self._position, self._quoted = found.end(), found.start()
             case _:
                 self._position, self._place = found.start(), "tag"
         return True
@@ -288,7 +367,23 @@ class CallDetector:
         """Return whether a place is in code, or behind a quotation mark."""
         line = self.text[self.text.rfind("\n", 0, position) + 1 : position]
         in_inline_code = line.count("`") % 2 == 1
-        return self._in_code or in_inline_code or line.endswith(_QUOTATION_MARKS)
+        in_code = self._in_code or in_inline_code or self._is_html_code(position)
+        is_quoted = line.endswith(_QUOTATION_MARKS) or self._follows_quoted_tag(position)
+        return in_code or is_quoted
+
+    def _follows_quoted_tag(self, position: int) -> bool:
+        """Return whether only tags are between the last quoted place and this one."""
+        return (
+            self._quoted is not None
+            and _TAGS.fullmatch(self.text, self._quoted, position) is not None
+        )
+
+    def _is_html_code(self, position: int) -> bool:
+        """Return whether a place is between tags of HTML around code; places only grow."""
+        for tag in _HTML_CODE.finditer(self.text, self._html_start, position):
+            self._in_html_code, self._html_start = not tag["end"], tag.end()
+        self._html_start = max(self._html_start, position - _MAX_HTML_TAG_CHARS)
+        return self._in_html_code
 
     def _match(self, pattern: regex.Pattern[str]) -> bool:
         """Look for calls and reasoning at the position; return False to wait for more text."""
@@ -317,8 +412,8 @@ def _is_definition(match: regex.Match[str]) -> bool:
     groups = match.groupdict()
     return (
         groups.get("key") in _DEFINITION_KEYS
-        or groups.get("type") in _SCHEMA_TYPES
-        or groups.get("inner") in _PARAMETER_TYPES
+        or (groups.get("type") or "").lower() in _SCHEMA_TYPES
+        or (groups.get("inner") or "").lower() in _PARAMETER_TYPES
     )
 
 

@@ -11,7 +11,9 @@ from .call_opening import CALL_TAGS
 from .reply_format import CALL_PLACE, OPTIONAL_SPACE, TEXT
 
 NO_SPACE = Chars(((0x21, 0xD7FF), (0xE000, 0x10FFFF)))
-JSON_OPENING = seq(Repeat(Literal("["), 0, 1), OPTIONAL_SPACE, Literal("{"))
+ARRAY = seq(Literal("["), OPTIONAL_SPACE)
+NAME_KEY = seq(Repeat(ARRAY, 1), Literal('"name"'))
+JSON_OPENING = seq(OPTIONAL_SPACE, alt(seq(Repeat(ARRAY), Literal("{")), NAME_KEY))
 CALL_START = seq(CALL_PLACE, alt(JSON_OPENING, *map(Literal, CALL_TAGS)))
 LAST_ANSWER = Token(
     intersection(

@@ -23,6 +23,8 @@ from ..types import Schema
 from .scalars import to_json
 
 CALL_OPENING = '[{"name": "'
+NEXT_CALL = ', {"name": "'
+"""What stands between a call and the name of the next."""
 ARGUMENTS = ', "arguments": '
 
 TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
@@ -73,7 +75,7 @@ def root(choice: str, parallel: bool) -> Node:
                 seq(Token(TEXT_AND_OPENING), _calls(separator, closing, parallel)),
             )
         case _:
-            between = token("}, " + CALL_OPENING[1:])
+            between = token("}" + NEXT_CALL)
             return seq(token(CALL_OPENING), _calls(between, token("}]"), parallel))
 
 

@@ -27,6 +27,8 @@ NO_RESTRICTION = frozenset(
     ]
 )
 """Formats that say how a value is shown or stored."""
+NUMBER_FORMATS = frozenset(["int32", "int64", "float", "double"])
+NUMBER_TYPES = frozenset(["number", "integer"])
 KNOWN_KEYWORDS = (*KEYWORD_TYPES, *ANNOTATIONS)
 EXTENSION = "x-"
 """Keywords with this prefix are for other programs."""
@@ -55,8 +57,11 @@ def keyword_reports(tool: str, solver: Solver) -> Iterator[KeywordReport]:
     for (place, name), why in document.ignored.items():
         yield KeywordReport(tool, f"{place}/{name}", name, "ignored", why)
     for number, keyword in solver.deferred.keys() - _written(solver):
-        pointer = document.pointers[number]
-        yield KeywordReport(tool, pointer, keyword, "checked", solver.deferred[number, keyword])
+        # A format is enforced by a pattern and a length, which the user has not written.
+        written = "format" if "format" in document.schemas[number] else ""
+        pointer = f"{document.pointers[number]}{written and '/'}{written}"
+        why = solver.deferred[number, keyword]
+        yield KeywordReport(tool, pointer, written or keyword, "checked", why)
     for number, schema in enumerate(document.schemas):
         place = document.pointers[number]
         for keyword in schema:
@@ -70,7 +75,46 @@ def keyword_reports(tool: str, solver: Solver) -> Iterator[KeywordReport]:
             else:
                 yield KeywordReport(tool, pointer, name, *_remark(keyword, schema))
         yield from _impossible_properties(tool, solver, number)
+        yield from _misplaced_keywords(tool, solver, number)
     yield from _unknown_required(tool, document.schemas[document.root])
+
+
+def _misplaced_keywords(tool: str, solver: Solver, number: int) -> Iterator[KeywordReport]:
+    """Yield a report for each property that is true or false and has the name of a keyword."""
+    document = solver.document
+    named = document.originals[number].get("properties")
+    for name, written in named.items() if isinstance(named, Mapping) else ():
+        if isinstance(written, bool) and name in KEYWORD_TYPES:
+            pointer = f"{document.pointers[number]}/properties/{name}"
+            why = f"this is a parameter named {short(name)}; the keyword stands beside properties"
+            yield KeywordReport(tool, pointer, name, "unclear", why)
+
+
+def why_impossible(solver: Solver, what: str) -> str:
+    """Return the reason why a schema allows no value, as a sentence; `what` is the value."""
+    document = solver.document
+    found = list(_impossible_required(solver))
+    if not found:
+        endless = (
+            ""
+            if solver.is_empty(frozenset([document.root]))
+            else (", or required values contain each other without end")
+        )
+        return f"The schema allows no {what}: its keywords exclude each other{endless}."
+    pointer, number = max(found, key=lambda each: each[0].count("/"))
+    sentence = f"The schema allows no {what}: the required property {pointer} can have no value"
+    pattern = document.schemas[number].get("pattern")
+    why = misread_syntax(pattern) if isinstance(pattern, str) else ""
+    return f"{sentence}; in its pattern, {why}." if why else f"{sentence}."
+
+
+def _impossible_required(solver: Solver) -> Iterator[tuple[str, int]]:
+    """Yield the JSON pointer and the schema of each required property that can have no value."""
+    document = solver.document
+    for number, schema in enumerate(document.schemas):
+        for name, inner in schema.get("properties", {}).items():
+            if name in schema.get("required", ()) and solver.is_empty(frozenset([inner])):
+                yield f"{document.pointers[number]}/properties/{name}", inner
 
 
 def _unknown_required(tool: str, schema: Schema) -> Iterator[KeywordReport]:
@@ -118,11 +162,20 @@ def _similar(word: str, known: Iterable[str]) -> str:
 
 def _format(schema: Schema) -> tuple[Status, str]:
     value = schema["format"]
-    if value in CHECKED_FORMATS or format_strings(value) is not None:
+    names = set(schema.get("type", ()))
+    kinds = NUMBER_TYPES if value in NUMBER_FORMATS else {"string"}
+    if names and not names & kinds and (value in NUMBER_FORMATS or _is_known(value)):
+        return "ignored", f"it is a format of {'numbers' if kinds != {'string'} else 'strings'}"
+    if _is_known(value):
         return "exact", ""
     if value in NO_RESTRICTION:
         return "exact", "it restricts nothing"
     return "ignored", f"unknown format{_similar(value, (*PATTERNS, *CHECKED_FORMATS))}"
+
+
+def _is_known(name: str) -> bool:
+    """Return whether a format is enforced or checked."""
+    return name in CHECKED_FORMATS or format_strings(name) is not None
 
 
 def _patterns(patterns: Iterable[str]) -> tuple[Status, str]:

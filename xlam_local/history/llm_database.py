@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from .. import user_file
 from ..errors import UsageError
 
 Json = Any
@@ -89,7 +89,7 @@ def _add_tools(
         tools[_text(row["name"])] = {
             "name": _text(row["name"]),
             "description": _text(row["description"]),
-            "parameters": _json(row["input_schema"]) or {},
+            "parameters": _schema(row["input_schema"]),
         }
     for row in database.execute(
         "SELECT * FROM tool_results WHERE response_id = ? ORDER BY id", (response,)
@@ -115,8 +115,9 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _json(text: Json) -> Json:
+def _schema(text: Json) -> Json:
+    """Return a schema; one that is not JSON stays a text, which is an error of its conversation."""
     try:
-        return json.loads(text) if text else None
-    except (TypeError, ValueError):
-        return None
+        return user_file.parse_json(_text(text) or "{}", "The schema")
+    except UsageError:
+        return text

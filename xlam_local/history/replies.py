@@ -142,7 +142,7 @@ def saved_reply(row: Sequence[Any], definition: Definition) -> SavedReply:
             stored_prompt=None if prompt is None else json.loads(prompt),
             **{key: details[key] for key in TEXT_DETAILS if key in details},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"The record of a reply is damaged ({error}).") from error
 
 

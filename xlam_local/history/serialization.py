@@ -59,7 +59,7 @@ def unpack(kind: str, packed: str) -> Message:
     """
     try:
         return KINDS[kind](json.loads(packed))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise IntegrityError(f"A message in the history is damaged ({error}).") from error
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import atomic_file
+from .. import atomic_file, user_file
 from ..errors import IntegrityError
 from .types import Progress, Store
 
@@ -83,10 +83,8 @@ class DamagedRange:
 
 def find_damage(actual: Checksum, expected_sha256: str, store: Store) -> DamagedRange | None:
     """Return where a file first differs from the expected one; None if that is unknown."""
-    try:
-        text = _block_hashes_path(store, expected_sha256).read_text(encoding="utf-8")
-        expected = json.loads(text)
-    except (OSError, ValueError):
+    expected = user_file.read_own_json(_block_hashes_path(store, expected_sha256))
+    if not isinstance(expected, list):
         return None
     pairs = zip(actual.block_hashes, expected, strict=False)
     for number, (mine, theirs) in enumerate(pairs):

@@ -6,8 +6,9 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from .. import atomic_file
+from .. import atomic_file, user_file
 from ..errors import IntegrityError
 from ..generators import drain
 from .checksum import compute_checksum
@@ -32,11 +33,10 @@ def file_sha256(path: Path, store: Store) -> str:
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror}.") from error
     key, saved = f"{blob} {about.st_size} {about.st_mtime_ns}", store.data / HASHES_FILE
-    known: dict[str, str] = {}
-    with suppress(OSError, ValueError):
-        known = dict(json.loads(saved.read_text(encoding="utf-8")))
-    if key not in known:
+    found = user_file.read_own_json(saved)
+    known: dict[str, Any] = found if isinstance(found, dict) else {}
+    if not isinstance(known.get(key), str):
         known[key] = drain(compute_checksum(blob)).sha256()
         with suppress(OSError):  # A data folder that is not writable only costs time.
             atomic_file.write_text(saved, json.dumps(known))
-    return known[key]
+    return str(known[key])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import string
 import struct
@@ -21,8 +22,12 @@ PIECE_NAME = re.compile(
 )
 PRINTABLE = frozenset(string.printable.encode())
 
+UTF16_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer", "run `git lfs pull`"),
+    (b"version http://git-media.io/", "a Git LFS pointer", "run `git lfs pull`"),
+    (b"version https://hawser.github.com/spec/", "a Git LFS pointer", "run `git lfs pull`"),
     (b"# xet version", "a Xet pointer", DOWNLOAD),
     (b"\x1f\x8b", "a gzip archive", UNPACK),
     (b"\xfd7zXZ\0", "an xz archive", UNPACK),
@@ -38,6 +43,7 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes models", CONVERT),
     (b"\x93NUMPY", "a NumPy array", CONVERT),
     (b"%PDF-", "a PDF document", DOWNLOAD),
+    (b"GGUF", "a GGUF file that a program changed as if it were text", "download it again"),
     (b"\x89PNG", "an image", DOWNLOAD),
     (b"\xff\xd8\xff", "an image", DOWNLOAD),
     (b"\x7fELF", "a program", DOWNLOAD),
@@ -49,19 +55,50 @@ SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 
 def describe(start: bytes, size: int, name: str) -> tuple[str, str] | None:
     """Return what a file is and what to do, from its first bytes; None if that is unknown."""
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if (utf16 := _from_utf16(start)) is not None:
+        what, advice = describe(utf16, size, name) or ("a text file", DOWNLOAD)
+        return f"{what} in UTF-16, as PowerShell's > writes", advice
     if size == 0:
         return "an empty file", "download it again"
     if not start.strip(b"\0"):
         return "a file of zero bytes", "download it again"
+    if (known := _recognized(start.removeprefix(codecs.BOM_UTF8), size)) is not None:
+        return known
+    return ("one piece of a file that was cut", JOIN) if PIECE_NAME.search(name) else None
+
+
+def _recognized(start: bytes, size: int) -> tuple[str, str] | None:
+    """Return what a file is by its content."""
     for signature, what, advice in SIGNATURES:
         if start.startswith(signature):
             return what, advice
+    text = start.lstrip()
     for matches, what, advice in CONTENTS:
         if matches(start, text, size):
             return what, advice
-    if PIECE_NAME.search(name):
-        return "one piece of a file that was cut", JOIN
+    return None
+
+
+def _from_utf16(start: bytes) -> bytes | None:
+    """Return the first bytes of a text in UTF-16 as UTF-8; None for all else."""
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return None
+    order = next((one for mark, one in UTF16_MARKS.items() if start.startswith(mark)), None)
+    order = order or _order_of_zeros(start[: len(start) // 2 * 2])
+    if order is None:
+        return None
+    text = start.decode(order, "ignore").removeprefix("\ufeff").encode("utf-8", "ignore")
+    return text if text.startswith(b"GGUF") or _is_text(text, text, 0) else None
+
+
+def _order_of_zeros(start: bytes) -> str | None:
+    """Return the byte order if every second byte is zero and the others are ASCII."""
+    for order, letters, zeros in (
+        ("utf-16-le", start[::2], start[1::2]),
+        ("utf-16-be", start[1::2], start[::2]),
+    ):
+        if len(letters) >= 4 and not zeros.strip(b"\0") and PRINTABLE.issuperset(letters):
+            return order
     return None
 
 
@@ -99,7 +136,7 @@ def _is_json(start: bytes, text: bytes, _size: int) -> bool:
 
 
 def _is_text(start: bytes, _text: bytes, _size: int) -> bool:
-    return len(start) >= 8 and (PRINTABLE.issuperset(start) or _is_utf8_text(start))
+    return bool(start) and (PRINTABLE.issuperset(start) or _is_utf8_text(start))
 
 
 def _is_utf8_text(start: bytes) -> bool:

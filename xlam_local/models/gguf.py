@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 import os
 import re
+import reprlib
+import stat
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .. import user_file
 from ..errors import IntegrityError, ModelMissing
 from . import file_kind
 from .ggml import NUMBER_TYPES, TENSOR_TYPES
@@ -86,6 +89,34 @@ class GgufHeader:
         return value if isinstance(value, str) else None
 
 
+FIELD_TYPES: tuple[tuple[type | tuple[type, ...], str, tuple[str, ...]], ...] = (
+    (
+        str,
+        "text",
+        (
+            *("general.name", "general.basename", "general.type"),
+            *("tokenizer.chat_template", "tokenizer.ggml.model"),
+        ),
+    ),
+    (
+        int,
+        "an integer",
+        (
+            *("split.no", "split.count", "general.file_type"),
+            *("ARCHITECTURE.context_length", "ARCHITECTURE.block_count"),
+            "ARCHITECTURE.embedding_length",
+        ),
+    ),
+    (
+        (int, tuple, ArraySummary),
+        "an integer or an array",
+        ("ARCHITECTURE.attention.head_count", "ARCHITECTURE.attention.head_count_kv"),
+    ),
+    ((tuple, ArraySummary), "an array", ("tokenizer.ggml.tokens",)),
+)
+"""The types of fields, if a file has them."""
+
+
 def read(path: Path, name: str | None = None) -> GgufHeader:
     """Return the header of the GGUF file at `path`. Error messages call the file `name`.
 
@@ -100,6 +131,18 @@ def read(path: Path, name: str | None = None) -> GgufHeader:
         raise ModelMissing(f"There is no file {path}.") from error
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def missing_file(path: Path) -> ModelMissing:
+    """Return the error that a model's file is missing, or that it is another kind of file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        if path.is_symlink():
+            return ModelMissing(f"{path} is a link to {path.readlink()}, which does not exist.")
+        return ModelMissing(f"There is no file {path}.")
+    kind = user_file.FILE_KINDS.get(stat.S_IFMT(mode), "a device")
+    return ModelMissing(f"{path} is {kind}, not a file.")
 
 
 class _HeaderReader:
@@ -129,6 +172,7 @@ class _HeaderReader:
         data_offset = _align(self.position, alignment) if tensors else self.position
         self.check_bounds(tensors, data_offset)
         self.check_architecture(metadata, tensors)
+        self.check_types(metadata)
         return GgufHeader(self.path, version, metadata, tensors, data_offset, self.size)
 
     def error(self, message: str) -> IntegrityError:
@@ -323,6 +367,28 @@ class _HeaderReader:
             return
         if tensors and not (isinstance(name, str) and re.fullmatch(r"[\w.-]{1,64}", name)):
             raise self.error("is missing" if name is None else f"is {name!r}, not a name")
+
+    def check_types(self, metadata: Mapping[str, Any]) -> None:
+        """Check the types of the fields that this program reads; llama.cpp requires them too."""
+        architecture = metadata.get("general.architecture", "")
+        for field_type, what, keys in FIELD_TYPES:
+            for key in keys:
+                name = key.replace("ARCHITECTURE", str(architecture))
+                value = metadata.get(name)
+                self.field = f"field {name!r}"
+                if value is None:
+                    continue
+                if not isinstance(value, field_type) or isinstance(value, bool):
+                    raise self.error(f"is {_shown(value)}, not {what}")
+                if isinstance(value, int) and value < 0:
+                    raise self.error(f"is {value}, which is negative")
+
+
+def _shown(value: object) -> str:
+    """Return a value for an error message."""
+    if isinstance(value, tuple | ArraySummary):
+        return "an array"
+    return reprlib.repr(value)
 
 
 def _align(value: int, alignment: int) -> int:

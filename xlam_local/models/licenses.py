@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import atomic_file
+from .. import atomic_file, user_file
 from ..errors import XlamError
 from . import model_names
 from .catalog import XLAM, CatalogModel
@@ -109,8 +109,5 @@ def _accepted_file(store: Store) -> Path:
 
 
 def _read_accepted(store: Store) -> dict[str, str]:
-    try:
-        accepted = json.loads(_accepted_file(store).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    accepted = user_file.read_own_json(_accepted_file(store))
     return accepted if isinstance(accepted, dict) else {}

@@ -77,12 +77,15 @@ def _yarn_context(header: GgufHeader) -> int:
 
 
 def _number(header: GgufHeader, key: str, default: int | None = None) -> int:
-    value = header.number(key)
+    name = f"{header.architecture}.{key}"
+    found = header.metadata.get(name)
+    if isinstance(found, tuple) and found and all(type(one) is int for one in found):
+        found = max(found)  # Some models have another number for each layer.
+    value = found if type(found) is int else default
+    name = f"field {name!r}"
     if value is None:
-        value = default
-    name = f"field '{header.architecture}.{key}'"
-    if value is None:
-        raise IntegrityError(f"{header.path.name}: {name} is missing.")
+        problem = "is missing" if found is None else "is not one integer for all layers"
+        raise IntegrityError(f"{header.path.name}: {name} {problem}.")
     if not 0 < value <= MAX_DIMENSION:
         raise IntegrityError(f"{header.path.name}: {name} is {value}.")
     return value

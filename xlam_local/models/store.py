@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .. import atomic_file
+from .. import atomic_file, user_file
 from ..errors import ModelMissing, XlamError
 from . import hf_cache, model_names
 from .catalog import CatalogModel
+from .gguf import missing_file
 from .model_names import CatalogEntry, HubFile, LocalFile, UnknownName
 from .types import LOCAL_OWNER, InstalledModel, Store
 from .user_catalog import load_catalog
@@ -101,7 +102,7 @@ def local_model(path: Path) -> InstalledModel:
         ModelMissing: there is no such file.
     """
     if not path.is_file():
-        raise ModelMissing(f"There is no file {path}.")
+        raise missing_file(path)
     files = tuple(split_parts(path))
     present = [file for file in files if file.is_file()]
     size = sum(file.stat().st_size for file in present)
@@ -120,10 +121,7 @@ def split_parts(path: Path) -> Iterator[Path]:
 
 def last_used(store: Store) -> Mapping[str, float]:
     """Return the time of each model's last use by its name, in seconds since 1970."""
-    try:
-        times = json.loads(_last_used_file(store).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    times = user_file.read_own_json(_last_used_file(store))
     if not isinstance(times, dict):
         return {}
     return {str(name): when for name, when in times.items() if isinstance(when, int | float)}

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import IntegrityError, ModelMissing
+from ..errors import IntegrityError
 from . import file_kind, gguf
 from .checksum import DamagedRange, compute_checksum, find_damage
 from .gguf import GgufHeader
@@ -36,8 +36,7 @@ def read_complete(files: Sequence[Path]) -> GgufHeader:
     """
     for file in files:
         if not file.is_file():
-            kind = "It is a folder" if file.is_dir() else "It is not a regular file"
-            raise ModelMissing(f"There is no file {file}." + f" {kind}." * file.exists())
+            raise gguf.missing_file(file)
     headers = [gguf.read(file) for file in files]
     for number, header in enumerate(headers):
         count = header.metadata.get("split.count", 0)

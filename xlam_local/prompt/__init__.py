@@ -14,12 +14,22 @@ from .detection import (
     format_from_json,
     format_to_json,
 )
-from .instructions import calls_json, list_tools, tool_json, tool_text, tool_token_counts
+from .instructions import (
+    CALLS_END,
+    CALLS_START,
+    calls_json,
+    list_tools,
+    tool_json,
+    tool_text,
+    tool_token_counts,
+)
 from .skipped_calls import without_skipped_calls
 from .xlam_format import FAMILIES, LLAMA, QWEN, Family
 from .xlam_models import xlam_family
 
 __all__ = [
+    "CALLS_END",
+    "CALLS_START",
     "FAMILIES",
     "LLAMA",
     "QWEN",

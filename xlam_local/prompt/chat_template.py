@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from ..errors import PromptError
-from ..types import AssistantMessage, Message, PromptPart
+from ..types import AssistantMessage, Message, PromptPart, ToolResult
 from . import special_tokens
-from .instructions import OTHER_SYSTEM, other_system, role_and_text, split_system
+from .instructions import (
+    AFTER_RESULTS,
+    OTHER_SYSTEM,
+    other_system,
+    role_and_text,
+    split_system,
+)
 from .special_tokens import Tokens
 from .template_renderer import TemplateFailed, TemplateRenderer
 
@@ -55,6 +61,8 @@ def prompt_parts(
     """
     system, rest = split_system(messages, "" if listing is None else OTHER_SYSTEM)
     opening = other_system(system, listing)
+    if listing is not None:
+        rest = tuple(_with_hints(rest))
     RENDERER.start_prompt()
     rendered = _Conversation(template, opening, rest).rendered()
     if template.add_bos and not rendered.startswith(template.bos):
@@ -64,6 +72,15 @@ def prompt_parts(
         token for token in template.user_defined if token in used or token in template.source
     )
     return special_tokens.split(rendered, template.specials + mentioned)
+
+
+def _with_hints(messages: Sequence[Message]) -> Iterator[Message]:
+    """Yield the messages, with `AFTER_RESULTS` after the last result of each reply's calls."""
+    for message, following in zip(messages, [*messages[1:], None], strict=True):
+        if isinstance(message, ToolResult) and not isinstance(following, ToolResult):
+            yield replace(message, output=message.output.rstrip("\n") + f"\n\n{AFTER_RESULTS}")
+        else:
+            yield message
 
 
 class _Conversation:

@@ -36,15 +36,28 @@ XLAM_INSTRUCTIONS = (
     "respond directly in plain text. The available tools are:\n\n"
 )
 # The instructions follow the tools, with tags around both. Qwen2.5-Coder-0.5B then decides better
-# whether to call a tool than with xLAM's instructions. A call that begins with the tag is written
-# again in xLAM's format, so no reply has tags.
+# whether to call a tool than with xLAM's instructions. The model reads a tag before its calls; the
+# tag is not part of the reply.
+CALLS_START = "<tool_call>\n"
+"""What models other than xLAM are told to write before the array of calls."""
+CALLS_END = "\n</tool_call>"
+"""What models other than xLAM are told to write after the array of calls."""
+AFTER_RESULTS = (
+    "If this answers the question, tell the user the answer in a sentence. "
+    "Otherwise make another call."
+)
+"""What models other than xLAM read after tool results. Small ones otherwise repeat the call, or say
+only that it is done."""
 OTHER_SYSTEM = "You are a helpful assistant that can use tools."
 OTHER_INSTRUCTIONS = (
-    "\n# Tools\n\nYou may call functions to help with the user's request. "
-    "Their definitions are within <tools></tools> tags:\n<tools>\n{listing}\n</tools>\n\n"
+    "\n# Tools\n\nAnswer in plain text. Only where it is needed, call functions to help with the "
+    "user's request. Their definitions are within <tools></tools> tags:\n"
+    "<tools>\n{listing}\n</tools>\n\n"
     "If functions help with the request, do not explain them: return a JSON array with the name "
-    "and the arguments of each call within <tool_call></tool_call> tags:\n<tool_call>\n"
-    '[{{"name": <function-name>, "arguments": <args-json-object>}}]\n</tool_call>'
+    "and the arguments of each call within <tool_call></tool_call> tags:\n"
+    + CALLS_START
+    + '[{{"name": <function-name>, "arguments": <args-json-object>}}]'
+    + CALLS_END
 )
 
 

@@ -20,6 +20,7 @@ assert XLAM_2_TEXTS[0] in XLAM_SYSTEM
 
 # The first generation: https://huggingface.co/Salesforce/xLAM-7b-fc-r and xLAM-1b-fc-r were trained
 # from DeepSeek-Coder, xLAM-7b-r, xLAM-8x7b-r and xLAM-8x22b-r from Mistral and Mixtral.
+XLAM_1_ARCHITECTURE = "llama"
 XLAM_1_DEEPSEEK = r"""{{ bos_token }}{% for m in messages %}
 {% if m.role == 'system' %}{{ m.content + '\n' }}
 {%- elif m.role == 'user' %}{{ '### Instruction:\n' + m.content + '\n' }}
@@ -46,6 +47,8 @@ def xlam_1_template(metadata: Mapping[str, object]) -> tuple[str, str]:
     """
     names = _names(metadata).lower()
     if "xlam" not in names or XLAM_2_NAME.search(names):
+        return "", ""
+    if metadata.get("general.architecture") != XLAM_1_ARCHITECTURE:
         return "", ""
     if re.search(r"\bfc\b", names.replace("_", " ")):
         return XLAM_1_DEEPSEEK, "<|EOT|>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ CONTROL_ESCAPES = {
     "a": "\a",
     "e": "\x1b",
 }
+LOW_SURROGATE = re.compile(r"\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 ASSERTIONS: dict[str, Assertion] = {
     "b": WordBoundary(True),
     "B": WordBoundary(False),
@@ -174,15 +176,23 @@ class _PatternParser:
         return self.char(char)
 
     def char(self, char: str) -> Node:
+        if not intersect(one_of(char), ANY).ranges:  # half a surrogate pair, which no text has
+            return Chars(())
         if self.ignore_case and char.lower() != char.upper():
-            return one_of("".join({char, char.lower()[:1], char.upper()[:1]}))
+            cases = {char, char.lower(), char.upper()}
+            return one_of("".join(sorted(case for case in cases if len(case) == 1)))
         return Literal(char)
 
     def group(self) -> Regex:
+        if self.take("?i)"):  # to the end of the group that this is in
+            self.ignore_case = True
+            return EMPTY
+        outside = self.ignore_case
         look = self.group_start()
         inner = self.choice()
         if not self.take(")"):
             raise self.error("unclosed bracket")
+        self.ignore_case = outside
         return inner if look is None else LookAhead(inner, look)
 
     def group_start(self) -> bool | None:
@@ -205,14 +215,11 @@ class _PatternParser:
 
     def flags(self) -> None:
         """Read an inline flag; only `i` (ignore case) is supported."""
-        flags = self.text[self.position :].split(")")[0].split(":")[0]
-        if flags != "i":
+        if not self.take("i:"):
             raise PatternError(
                 f"Pattern {self.text!r}: this inline flag or kind of group is not supported."
             )
-        self.position += 1
         self.ignore_case = True
-        self.take(":")
 
     def quantified(self, atom: Regex) -> Regex:
         bounds = self.bounds()
@@ -273,10 +280,10 @@ class _PatternParser:
             return char
         self.position += size
         code = int(digits, 16)
-        if 0xD800 <= code < 0xDC00 and self.text[self.position : self.position + 2] == "\\u":
-            low = int(self.text[self.position + 2 : self.position + 6], 16)
-            self.position += 6
-            return chr(0x10000 + (code - 0xD800) * 0x400 + low - 0xDC00)
+        low = LOW_SURROGATE.match(self.text, self.position)
+        if 0xD800 <= code < 0xDC00 and low:
+            self.position = low.end()
+            return chr(0x10000 + (code - 0xD800) * 0x400 + int(low[1], 16) - 0xDC00)
         return chr(code)
 
     def char_of_code(self, digits: str) -> str:
@@ -302,7 +309,7 @@ class _PatternParser:
         inside = union(span for part in found for span in part.ranges)
         if self.ignore_case:
             inside = union([*inside.ranges, *_other_case(inside).ranges])
-        return negate(inside) if negative else inside
+        return negate(inside) if negative else intersect(inside, ANY)
 
     def class_member(self) -> Chars:
         first = self.class_char()
@@ -432,5 +439,14 @@ PROPERTY_CATEGORIES = {
 
 
 def _other_case(members: Chars) -> Chars:
-    letters = intersect(members, chars("azAZ"))
-    return union((first ^ 32, last ^ 32) for first, last in letters.ranges)
+    """Return the other cases of characters; in large classes, only of those in ASCII."""
+    size = sum(last - first + 1 for first, last in members.ranges)
+    if size > MAX_CASED_CHARS:
+        members = intersect(members, chars("azAZ"))
+    each = (chr(code) for first, last in members.ranges for code in range(first, last + 1))
+    cases = {case for char in each for case in (char.lower(), char.upper()) if len(case) == 1}
+    return one_of("".join(sorted(cases)))
+
+
+MAX_CASED_CHARS = 3000
+"""The most characters of a class of which all are converted; larger ones have both cases."""

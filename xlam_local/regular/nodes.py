@@ -179,6 +179,18 @@ def contains_kind(node: Node, *kinds: type) -> bool:
     return False
 
 
+def may_match_nothing(node: Node) -> bool:
+    """Return whether a node has a part that may match no text at all; False is certain."""
+    todo = [node]
+    while todo:
+        match todo.pop():
+            case And() | Not() | Alt(()) | Chars(()):
+                return True
+            case other:
+                todo.extend(children(other))
+    return False
+
+
 def nullable(node: Node, empty: Container[str] = ()) -> bool:
     """Return whether a node matches the empty text, if the rules named in `empty` do."""
     match node:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .. import atomic_file
+from .. import atomic_file, user_file
 
 Json = Any
 MAX_AGE_S = 24 * 3600.0
@@ -41,10 +41,7 @@ class ProbeCache:
             write(json.dumps(dict(list(saved.items())[-MAX_ENTRIES:])))
 
     def _load(self) -> dict[str, Json]:
-        try:
-            saved = json.loads(self._path.read_text("utf-8")) if self._path else {}
-        except (OSError, ValueError, RecursionError):
-            return {}
+        saved = user_file.read_own_json(self._path) if self._path else None
         return saved if isinstance(saved, dict) else {}
 
 

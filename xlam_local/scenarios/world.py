@@ -74,7 +74,7 @@ def call_fixture(function: FixtureFunction, world: Path, *arguments: Any) -> str
         raise UsageError(f"{function.place} failed: {reason}.")
     try:
         value = json.loads(done.stdout.splitlines()[-1])["value"]
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{function.place} ended without a result.") from error
     return None if value is None else str(value)
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from .document import Document, read_schema
 from .keywords import KEYWORDS
 from .solver import Solver
-from .validate import normalize, validate
+from .validate import invalid_defaults, normalize, validate
 
-__all__ = ["Document", "Solver", "normalize", "read_schema", "solver_for", "validate"]
+__all__ = [
+    "Document",
+    "Solver",
+    "invalid_defaults",
+    "normalize",
+    "read_schema",
+    "solver_for",
+    "validate",
+]
 
 
 def solver_for(document: Document) -> Solver:

@@ -39,6 +39,8 @@ class Document:
     """Each schema as the user wrote it."""
     ignored: dict[tuple[str, str], str] = field(default_factory=dict)
     """Why a keyword has no effect, by JSON pointer of its schema and keyword."""
+    defaults: list[tuple[str, Any, int]] = field(default_factory=list)
+    """The JSON pointer of each schema with a default, the default, and the schema's number."""
     root: int = 0
     trailing_zeros: bool = True
     """Whether 1.0 is an integer; it is not in drafts 3 and 4."""
@@ -84,6 +86,7 @@ class _DocumentBuilder:
 
     def fill(self, number: int, place: SchemaLocation) -> None:
         self.document.schemas[number] = self.keywords(place, 0)
+        self.add_default(number, place)
 
     def new(self, schema: dict[str, Any], place: SchemaLocation) -> int:
         if len(self.document.schemas) >= MAX_SCHEMAS:
@@ -99,7 +102,12 @@ class _DocumentBuilder:
         key = json.dumps(schema)
         if key not in self.numbers:
             self.numbers[key] = self.new(schema, place)
+        self.add_default(self.numbers[key], place)
         return self.numbers[key]
+
+    def add_default(self, number: int, place: SchemaLocation) -> None:
+        if isinstance(place.raw, Mapping) and place.raw.get("default") is not None:
+            self.document.defaults.append((place.pointer, place.raw["default"], number))
 
     def keywords(self, outer: SchemaLocation, depth: int) -> dict[str, Any]:
         check_time_limit()
@@ -120,7 +128,7 @@ class _DocumentBuilder:
         place = self.resources.enter(outer)
         notes: dict[str, str] = {}
         written = modernize(place.raw, notes)
-        if _is_property(place.pointer):
+        if _is_property(place.pointer) and isinstance(place.raw.get("required"), bool):
             notes.pop("required", None)  # the schema of the object has this name as required
         self.document.ignored.update({(place.pointer, key): why for key, why in notes.items()})
         return {

@@ -25,7 +25,7 @@ from ..gbnf import (
 )
 from ..regular.ecma_regex import PatternError
 from ..regular.pattern_language import pattern_language
-from . import formats
+from . import formats, strings
 from .objects import NEVER
 from .solver import Build, Keywords, Solver
 from .value_sets import (
@@ -128,9 +128,10 @@ def length(solver: Solver, number: int, schema: Schema) -> ValueSet:
 def pattern(solver: Solver, number: int, schema: Schema) -> ValueSet:
     """Return the strings that contain a match of the pattern."""
     try:
-        return restrict_type("string", Strings(pattern_language(schema["pattern"])))
+        shape = Strings(pattern_language(schema["pattern"]))
     except PatternError as error:
         return solver.defer_to_validation(number, "pattern", str(error))
+    return restrict_type("string", *([shape] if strings.is_possible(shape) else []))
 
 
 def format_(solver: Solver, number: int, schema: Schema) -> ValueSet:

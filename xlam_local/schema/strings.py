@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..gbnf import ANYTHING, DFA, And, TooLarge, intersection, matches
+from ..gbnf import ANYTHING, DFA, TooLarge, intersection, matches
 from ..gbnf import is_empty as no_text
 from ..regular import nodes
 from ..regular.nfa import to_dfa
@@ -25,12 +25,11 @@ def is_possible(shape: Strings) -> bool:
     """Return whether the set has any string; True if that is too much work to decide."""
     if shape.maximum is not None and shape.minimum > shape.maximum:
         return False
-    if shape.node == ANYTHING or (
-        shape.maximum is None and not shape.minimum and not _is_intersection(shape)
-    ):
+    is_bounded = shape.maximum is not None or shape.minimum > 0
+    if shape.node == ANYTHING or not (is_bounded or nodes.may_match_nothing(shape.node)):
         return True
     try:
-        if no_text(shape.node) or (shape.maximum is None and not shape.minimum):
+        if no_text(shape.node) or not is_bounded:
             return not no_text(shape.node)
         return _has_text_of_length(to_dfa(shape.node), shape.minimum, shape.maximum)
     except TooLarge:
@@ -52,10 +51,6 @@ def contains(shape: Strings, value: str) -> bool:
     if len(value) < shape.minimum or (shape.maximum is not None and len(value) > shape.maximum):
         return False
     return shape.node == ANYTHING or matches(shape.node, value)
-
-
-def _is_intersection(shape: Strings) -> bool:
-    return isinstance(shape.node, And)
 
 
 def _has_text_of_length(machine: DFA, least: int, most: int | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,27 @@ def validate(
 ) -> list[str]:
     """Return what is wrong with a value, each as a JSON pointer and a sentence; [] if valid."""
     validator, definitions = _validator(json.dumps(schema))
+    return _errors(validator, definitions, value, pattern_timeout_s)
+
+
+def invalid_defaults(schema: Schema) -> Iterator[tuple[str, str]]:
+    """Yield the JSON pointer of each default that is not valid, and what is wrong with it.
+
+    Null stands for no default.
+    """
+    document = read_schema(schema, assert_formats=True)
+    whole = to_draft_2020_12(document)
+    validator, definitions = validators()(whole), validation_keywords.definitions(whole)
+    for place, value, number in document.defaults:
+        inner = validator.evolve(schema=definitions[f"#/$defs/{number}"])
+        for wrong in _errors(inner, definitions, value, PATTERN_TIMEOUT_S)[:1]:
+            yield f"{place}/default", wrong
+
+
+def _errors(
+    validator: Validator, definitions: Mapping[str, Any], value: Any, pattern_timeout_s: float
+) -> list[str]:
+    """Return what is wrong with a value, with limited work."""
     deadline = time.monotonic() + TIMEOUT_S
     before = budget.set(Budget(MAX_REFERENCES, deadline, pattern_timeout_s, definitions))
     try:

@@ -140,13 +140,12 @@ def property_names(validator: Any, inner: Any, value: Any, schema: Any) -> Itera
 def unique_items(validator: Any, unique: bool, value: Any, schema: Any) -> Iterator[Any]:
     """Yield an error if two items of an array are equal, found in one pass."""
     if unique and isinstance(value, list):
-        seen = set()
-        for item in value:
-            key = json_key(item)
-            if key in seen:
-                yield error("uniqueItems")
+        seen: dict[Any, int] = {}
+        for place, item in enumerate(value):
+            first = seen.setdefault(json_key(item), place)
+            if first != place:
+                yield error(f"the items {first} and {place} are equal: {short(item)}")
                 return
-            seen.add(key)
 
 
 def pattern_properties(
@@ -181,6 +180,32 @@ def unevaluated_properties(
                 yield from validator.descend(each, inner, path=name)
 
 
+def unevaluated_items(
+    validator: Any, inner: Any, value: Any, schema: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Yield the errors of items that no other keyword evaluates."""
+    if isinstance(value, list):
+        places = set(_evaluated_items(validator, value, schema, skip="unevaluatedItems"))
+        for place, each in enumerate(value):
+            if place not in places:
+                yield from validator.descend(each, inner, path=place)
+
+
+def _evaluated_items(
+    validator: Any, value: list[Any], schema: Mapping[str, Any], skip: str = ""
+) -> Iterator[int]:
+    """Yield the places of items that the keywords of a schema, except `skip`, evaluate."""
+    if schema.keys() & ({"items", "unevaluatedItems"} - {skip}):
+        yield from range(len(value))
+        return
+    yield from range(len(schema.get("prefixItems", ())))
+    if "contains" in schema:
+        wanted = validator.evolve(schema=schema["contains"])
+        yield from (place for place, each in enumerate(value) if wanted.is_valid(each))
+    for inner in _applied(validator, value, schema):
+        yield from _evaluated_items(validator, value, inner)
+
+
 def _is_named(schema: Mapping[str, Any], name: str) -> bool:
     """Return whether `properties` or `patternProperties` of a schema names a property."""
     if name in schema.get("properties", {}):
@@ -200,9 +225,7 @@ def _evaluated(
         yield from _evaluated(validator, value, inner)
 
 
-def _applied(
-    validator: Any, value: Mapping[str, Any], schema: Mapping[str, Any]
-) -> Iterator[Mapping[str, Any]]:
+def _applied(validator: Any, value: Any, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the subschemas that a schema applies to the same value and that it is valid for."""
 
     def valid(inner: Any) -> bool:
@@ -214,7 +237,7 @@ def _applied(
     for keyword in ("allOf", "anyOf", "oneOf"):
         yield from filter(valid, schema.get(keyword, ()))
     for name, inner in schema.get("dependentSchemas", {}).items():
-        if name in value:
+        if isinstance(value, dict) and name in value:
             yield inner
     if "if" in schema:
         holds = valid(schema["if"])
@@ -235,6 +258,7 @@ OWN_KEYWORDS: Mapping[str, Keyword] = {
     "patternProperties": pattern_properties,
     "additionalProperties": additional_properties,
     "unevaluatedProperties": unevaluated_properties,
+    "unevaluatedItems": unevaluated_items,
 }
 
 

@@ -10,6 +10,7 @@ MAX_SENTENCE_CHARS = 300
 MAX_VALUE_CHARS = 60
 MAX_PATTERN_CHARS = 100
 MAX_CHOICES_CHARS = 150
+NO_VALUE = "no value is allowed"
 
 
 def sentence(error: Any) -> str:
@@ -42,24 +43,28 @@ def _own_message(error: Any) -> str:
 def _type(error: Any) -> str:
     if not error.validator_value:  # the schema that allows nothing
         if not error.absolute_path:
-            return "no value is allowed"
+            return NO_VALUE
         what = "item" if isinstance(error.absolute_path[-1], int) else "property"
         return f"additional {what} is not allowed"
     return f"expected {' or '.join(error.validator_value)}, not {short(error.instance)}"
 
 
 def _enum(error: Any) -> str:
+    if not error.validator_value:
+        return NO_VALUE
     choices = cut(", ".join(map(short, error.validator_value)), MAX_CHOICES_CHARS)
     return f"expected one of {choices}, not {short(error.instance)}"
 
 
 def _limit(words: str) -> Callable[[Any], str]:
-    return lambda error: f"expected {words} {error.validator_value}, not {short(error.instance)}"
+    return lambda error: (
+        f"expected {words} {short(error.validator_value)}, not {short(error.instance)}"
+    )
 
 
 def _size(words: str, one: str, several: str) -> Callable[[Any], str]:
     def message(error: Any) -> str:
-        value, limit = error.instance, error.validator_value
+        value, limit = error.instance, int(error.validator_value)
         expected = f"expected {words} {limit} {one if limit == 1 else several}, not {len(value)}"
         return f"{expected}: {short(value)}" if value else expected
 
@@ -68,15 +73,39 @@ def _size(words: str, one: str, several: str) -> Callable[[Any], str]:
 
 def _alternatives(error: Any) -> str:
     """Name the first error of the alternative that is closest to the value."""
+    if not error.validator_value:
+        return NO_VALUE
     if not error.context:
         return f"matches more than one alternative of oneOf: {short(error.instance)}"
+    if types := _expected_types(error):
+        return f"expected {' or '.join(types)}, not {short(error.instance)}"
+    first, *_ = min(_by_alternative(error), key=_distance)
+    place = pointer(first.relative_path)
+    if place == "/" and first.context:
+        return sentence(first)
+    where = "" if place == "/" else f"{place}: "
+    return f"matches no alternative of {error.validator}; the closest: {where}{sentence(first)}"
+
+
+def _by_alternative(error: Any) -> Iterable[list[Any]]:
+    """Return the errors of each alternative."""
     alternatives: dict[int, list[Any]] = {}
     for inner in error.context:
         alternatives.setdefault(inner.schema_path[0], []).append(inner)
-    first, *_ = min(alternatives.values(), key=_distance)
-    place = pointer(first.relative_path)
-    where = "" if place == "/" else f"{place}: "
-    return f"matches no alternative of {error.validator}; the closest: {where}{sentence(first)}"
+    return alternatives.values()
+
+
+def _expected_types(error: Any) -> list[str]:
+    """Return the types that an error names if the value is of none of them; [] otherwise."""
+    if error.validator == "type":
+        return list(error.validator_value)
+    types: dict[str, None] = {}
+    for errors in _by_alternative(error) if error.context else ():
+        found = [each for e in errors if not e.relative_path for each in _expected_types(e)]
+        if not found:
+            return []
+        types.update(dict.fromkeys(found))
+    return list(types)
 
 
 def _distance(errors: list[Any]) -> tuple[bool, int, int]:
@@ -108,7 +137,6 @@ SENTENCES: Mapping[str | None, Callable[[Any], str]] = {
     "format": lambda error: (
         f"does not have the format {error.validator_value}: {short(error.instance)}"
     ),
-    "uniqueItems": lambda error: f"has equal items: {short(error.instance)}",
     "contains": lambda error: f"has no item that matches `contains`: {short(error.instance)}",
     "minContains": lambda error: (
         f"expected at least {error.validator_value} items that match `contains`: "
@@ -121,6 +149,5 @@ SENTENCES: Mapping[str | None, Callable[[Any], str]] = {
     "anyOf": _alternatives,
     "oneOf": _alternatives,
     "not": lambda error: f"must not match the schema in `not`: {short(error.instance)}",
-    "unevaluatedItems": lambda error: f"has additional items: {short(error.instance)}",
 }
 """For each keyword of the validator the sentence about its errors."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import gbnf, schema
+from .. import gbnf, schema, user_file
 from ..agent import Engine, TurnOptions, turn
 from ..agent.grammar_answer import answer_within_grammar
-from ..errors import FINISH_ERRORS, InvalidReply
+from ..errors import FINISH_ERRORS, InvalidReply, UsageError
 from ..grammar import compile_schema, compile_tools
 from ..types import (
     AssistantMessage,
@@ -181,7 +180,11 @@ def _problems(text: str, output: OutputFormat, done: Done) -> Sequence[str]:
     """Return what is wrong with an answer that is complete."""
     if done.finish_reason == "length" or output.schema is None:
         return ()
-    return schema.validate(json.loads(text), output.schema)
+    try:
+        value = user_file.parse_json(text, "The answer")
+    except UsageError as error:
+        return [str(error)]
+    return schema.validate(value, output.schema)
 
 
 class ReplyReader:

@@ -69,14 +69,51 @@ def enabled_tools(
     A tool of a file that the user named replaces a built-in tool of the same name. Other tools
     whose names clash get the name of their source as a prefix.
     """
-    ready = [
+    ready = _ready_tools(sources, enabled)
+    for _, tool, name in _with_names(ready, named_files):
+        yield tool if name == tool.name else replace(tool, name=name, original_name=tool.name)
+
+
+def name_clashes(
+    sources: Sequence[Source], named_files: frozenset[str], enabled: EnabledTools
+) -> Iterator[str]:
+    """Yield a sentence for each tool that is replaced, or offered under another name."""
+    ready = _ready_tools(sources, enabled)
+    replacing = _names_of(ready, named_files)
+    for source, tool in ready:
+        if source.name == BUILT_IN and tool.name in replacing:
+            other = replacing[tool.name]
+            yield f"The built-in tool {tool.name!r} is replaced by that of {other.name}."
+    for source, tool, name in _with_names(ready, named_files):
+        if name != tool.name:
+            yield (
+                f"The tool {tool.name!r} of {source.name} is offered as {name!r}, because another "
+                "tool has this name."
+            )
+
+
+def _ready_tools(sources: Sequence[Source], enabled: EnabledTools) -> Sequence[tuple[Source, Tool]]:
+    return [
         (source, tool)
         for source in sources
         if source.state == "ready"
         for tool in source.tools
         if enabled.is_enabled(tool.name)
     ]
-    replaced = {tool.name for source, tool in ready if source.name in named_files}
+
+
+def _names_of(
+    ready: Sequence[tuple[Source, Tool]], named_files: frozenset[str]
+) -> Mapping[str, Source]:
+    """Return the sources of the tools of named files, by the tools' names; the first of each."""
+    return {tool.name: source for source, tool in reversed(ready) if source.name in named_files}
+
+
+def _with_names(
+    ready: Sequence[tuple[Source, Tool]], named_files: frozenset[str]
+) -> Iterator[tuple[Source, Tool, str]]:
+    """Yield the tools that are offered, each with its source and a unique name."""
+    replaced = _names_of(ready, named_files)
     offered = [(s, tool) for s, tool in ready if s.name != BUILT_IN or tool.name not in replaced]
     count = Counter(tool.name for _, tool in offered)
     taken: set[str] = set()
@@ -87,4 +124,4 @@ def enabled_tools(
         while name in taken:
             name += "_"
         taken.add(name)
-        yield tool if name == tool.name else replace(tool, name=name, original_name=tool.name)
+        yield source, tool, name

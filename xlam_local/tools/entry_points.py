@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +10,9 @@ from hashlib import sha256
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from .. import user_file
+from ..errors import UsageError
 
 ENTRY_POINT_GROUP = "xlam_local.tools"
 
@@ -56,8 +58,9 @@ def _module_file(package: Distribution, entry_point: EntryPoint) -> Path:
 def _source_folders(package: Distribution) -> Iterator[Path]:
     """Yield where the source of an editable installation can be."""
     try:
-        url = json.loads(package.read_text("direct_url.json") or "{}").get("url", "")
-    except ValueError:
+        found = user_file.parse_json(package.read_text("direct_url.json") or "{}", "The address")
+        url = str(found["url"])
+    except (UsageError, KeyError, TypeError):
         return
     if url.startswith("file://"):
         top = Path(unquote(urlsplit(url).path))

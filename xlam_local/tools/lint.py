@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from .. import grammar
+from .. import grammar, schema
+from ..errors import SchemaError
 from ..types import Tool
 
 MIN_DESCRIPTION_CHARS = 8
@@ -66,8 +67,8 @@ def _check_parameters(tool: Tool) -> Iterator[str]:
         return
     if len(properties) > MAX_PARAMETERS:
         yield f"There are {len(properties)} parameters; use {MAX_PARAMETERS} at most."
-    for name, schema in properties.items():
-        if isinstance(schema, Mapping) and not schema.get("description"):
+    for name, inner in properties.items():
+        if isinstance(inner, Mapping) and not inner.get("description"):
             yield f"The parameter {name!r} has no description."
 
 
@@ -76,11 +77,20 @@ def _check_keys(tool: Tool) -> Iterator[str]:
         yield f"The key {pointer} of its definition has no effect."
 
 
+def _check_defaults(tool: Tool) -> Iterator[str]:
+    try:
+        for pointer, wrong in schema.invalid_defaults(tool.parameters):
+            yield f"The default at {pointer} is not valid: {wrong}"
+    except SchemaError:
+        return  # the schema is refused, which is a problem of its own
+
+
 CHECKS: Sequence[Callable[[Tool], Iterator[str]]] = (
     _check_name,
     _check_description,
     _check_parameters,
     _check_keys,
+    _check_defaults,
 )
 
 

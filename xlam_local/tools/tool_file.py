@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,11 @@ class ToolFile:
         self._worker = Worker(code, sandbox, log)
         return self._worker.tools()
 
+    def leave_out(self, reasons: Iterable[str]) -> None:
+        """Note why functions of the running Python file are left out."""
+        if self._worker is not None:
+            self._worker.left_out.extend(reasons)
+
     def _fail(self, error: ToolFileError) -> None:
         detail = str(file_formats.with_path(self.path, error))
         self.source = replace(self.source, state="failed", tools=(), detail=detail)
@@ -189,7 +194,12 @@ def _open_python(file: ToolFile) -> tuple[Tool, ...]:
     )
     attribute = file.entry_point.partition(":")[2]
     code = ToolCode(str(file.path), text, file.module, attribute, file.package_hash)
-    return file.start_worker(code, sandbox)
+    tools = file.start_worker(code, sandbox)
+    file.leave_out(
+        f"Function {name!r} is defined again below; its first definition is left out."
+        for name in scan.redefined()
+    )
+    return tools
 
 
 def _read_data(file: ToolFile) -> Source:
@@ -230,3 +240,11 @@ FILE_FORMATS: Mapping[str, FileFormat] = {
     ".json": FileFormat(_read_data, _open_data),
 }
 """By suffix."""
+
+
+def tool_files(config: Path) -> list[Path]:
+    """Return the tool files in the configuration folder, sorted by name."""
+    try:
+        return sorted(path for path in (config / "tools").iterdir() if path.suffix in FILE_FORMATS)
+    except OSError:
+        return []

@@ -15,11 +15,11 @@ from ..errors import UsageError
 from ..permissions.targets import BUILT_IN
 from ..types import Tool
 from .builtin.catalog import DISABLED_BY_DEFAULT, all_builtin_tools
-from .enabled import EnabledTools, enabled_tools
+from .enabled import EnabledTools, enabled_tools, name_clashes
 from .entry_points import installed_entry_points
 from .sandbox.config import SandboxConfig
 from .sources import MCP_CONFIG_FILE, Source, ToolPaths
-from .tool_file import FILE_FORMATS, FileStamp, ToolFile, file_stamp
+from .tool_file import FileStamp, ToolFile, file_stamp, tool_files
 from .trust import TrustStore
 
 if TYPE_CHECKING:
@@ -99,6 +99,10 @@ class Toolbox:
     def tools(self) -> tuple[Tool, ...]:
         """The enabled tools of sources that are ready, each with a unique name."""
         return tuple(enabled_tools(self.sources, self._named_files(), self.enabled))
+
+    def name_clashes(self) -> tuple[str, ...]:
+        """Return a sentence for each tool that is replaced, or offered under another name."""
+        return tuple(name_clashes(self.sources, self._named_files(), self.enabled))
 
     def named_sources(self) -> tuple[Source, ...]:
         """Return the sources of the files that the user named."""
@@ -185,7 +189,7 @@ class Toolbox:
         """Yield the path, the source name and the entry point of each tool file that exists."""
         taken: set[str] = {BUILT_IN, *(self._servers.clients if self._servers else ())}
         seen: set[Path] = set()
-        installed = () if self.only_files else _files_in(self.paths.config / "tools")
+        installed = () if self.only_files else tool_files(self.paths.config)
         files = [(path, path.stem, "") for path in (*self.files, *installed)]
         packages = () if self.only_files else installed_entry_points()
         for path, stem, entry_point in (*files, *packages):
@@ -246,11 +250,3 @@ def _open_all(files: Sequence[ToolFile]) -> None:
     if files:
         with ThreadPoolExecutor(len(files)) as pool:
             list(pool.map(ToolFile.open, files))
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """Return the tool files in a folder, sorted by name."""
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix in FILE_FORMATS)
-    except OSError:
-        return []

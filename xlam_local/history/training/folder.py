@@ -21,7 +21,10 @@ LLAMA_FACTORY_COLUMNS: dict[str, dict[str, Any]] = {
         "columns": {"messages": "conversations", "system": "system", "tools": "tools"},
     },
 }
-LLAMA_FACTORY_TEMPLATES = {"turns": "empty", "sharegpt": "qwen"}
+WHOLE_PROMPTS = "empty"
+"""LLaMA-Factory's template for rows that contain the whole prompt."""
+LLAMA_FACTORY_TEMPLATES = {"qwen": "qwen", "llama": "llama3"}
+"""LLaMA-Factory's template for the base model of each family."""
 
 
 def write_folder(folder: Path, form: str, rows: list[dict[str, Any]], report: ExportReport) -> None:
@@ -52,12 +55,14 @@ def files(form: str, rows: list[dict[str, Any]], report: ExportReport) -> dict[s
     if form == "messages":
         found["chat_template.jinja"] = template_text(report.family)
     if form in LLAMA_FACTORY_COLUMNS:
+        base_template = LLAMA_FACTORY_TEMPLATES[report.family.name]
+        template = WHOLE_PROMPTS if form == "turns" else base_template
         info = {"xlam_local": {"file_name": ROWS, **LLAMA_FACTORY_COLUMNS[form]}}
         found["dataset_info.json"] = json.dumps(info, indent=2) + "\n"
         found["llamafactory.yaml"] = (
             "dataset: xlam_local\n"
             "dataset_dir: .\n"
-            f"template: {LLAMA_FACTORY_TEMPLATES[form]}\n"
+            f"template: {template}\n"
             f"cutoff_len: {CUTOFF_TOKENS}\n"
             "stage: sft\n"
         )

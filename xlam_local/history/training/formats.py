@@ -8,7 +8,15 @@ from typing import Any
 from ... import prompt as prompts
 from ...errors import HistoryError, PromptError
 from ...openai_format import dumps, messages_json
-from ...prompt import PromptFormat, Template, calls_json, tool_json
+from ...prompt import (
+    CALLS_END,
+    CALLS_START,
+    Family,
+    PromptFormat,
+    Template,
+    calls_json,
+    tool_json,
+)
 from ...types import (
     AssistantMessage,
     Message,
@@ -115,15 +123,21 @@ def _rendered(
         except (HistoryError, PromptError):
             report.leave_out(UNKNOWN_PROMPT)
             continue
-        yield place, prompt, _reply_text(message, report) + _end_token(form)
+        _note_lost_text(message, report)
+        yield place, prompt, _reply_text(message, form) + _end_token(form)
 
 
-def _reply_text(message: Message, report: ExportReport) -> str:
-    """Return what the model wrote, as later prompts show it."""
+def _note_lost_text(message: Message, report: ExportReport) -> None:
+    """Report a text before calls: prompts have no place for it."""
+    if isinstance(message, ToolCalls) and message.text.strip():
+        report.lose(LOST_TEXT)
+
+
+def _reply_text(message: Message, form: PromptFormat) -> str:
+    """Return what the model writes: models other than xLAM write tags around calls."""
     if isinstance(message, ToolCalls):
-        if message.text.strip():
-            report.lose(LOST_TEXT)
-        return calls_json(message)
+        calls = calls_json(message)
+        return calls if isinstance(form, Family) else f"{CALLS_START}{calls}{CALLS_END}"
     assert isinstance(message, AssistantMessage)
     return message.text.strip()
 
@@ -164,7 +178,7 @@ def _whole(
         if isinstance(said[place], AssistantMessage | ToolCalls) and place not in learned:
             item["weight"] = 0
         if place in learned:
-            _reply_text(said[place], report)
+            _note_lost_text(said[place], report)
             report.note_reply(said[place])
     return written, tools
 
@@ -241,7 +255,7 @@ def _sharegpt(
         report.leave_out(NOT_ALTERNATING)
         return
     for place in sorted(learned):
-        _reply_text(said[place], report)
+        _note_lost_text(said[place], report)
         report.note_reply(said[place])
     listed = dumps([tool_json(tool) for tool in tools])
     yield {"conversations": turns, "system": system, "tools": listed}

@@ -75,7 +75,7 @@ def _notes(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the day and the text of each note; a damaged line as the text of a note."""
     for line in filter(None, _read(path).split("\n")):
         try:
-            note = json.loads(line)
+            note = user_file.parse_json(line, path.name, surrogates=True)
             yield str(note["on"]), str(note["text"])
-        except (ValueError, TypeError, KeyError):
+        except (UsageError, TypeError, KeyError):
             yield "?", line

@@ -30,7 +30,7 @@ def fetch_page(url: str) -> str:
         url: The address, with http:// or https://.
     """
     response = client.fetch(Request(url), FETCH_POLICY)
-    if response.status >= 400:
+    if response.status >= 300:
         raise ToolError(f"{response.url} returned status {response.status}.")
     return html_text.response_text(response) or "(The page has no text.)"
 

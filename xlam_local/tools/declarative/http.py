@@ -78,7 +78,7 @@ class RequestTemplate:
         """
         response = client.fetch(self.request(arguments), self.policy)
         text = html_text.response_text(response)
-        if response.status >= 400:
+        if response.status >= 300:
             start = text[:MAX_ERROR_CHARS]
             raise ToolError(f"{response.url} returned status {response.status}.\n{start}")
         return text

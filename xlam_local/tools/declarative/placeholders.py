@@ -33,28 +33,32 @@ def fill_values(template: str, values: Mapping[str, Any]) -> str:
     """Replace all placeholders in one pass; within JSON in the template, values are JSON.
 
     In `{{"text": "{text}", "n": {n}}}` quotes in the value of `text` are escaped, and the value of
-    `n` is written as JSON.
+    `n` is written as JSON. In a JSON text within a string of another, both are escaped once more.
     """
     pieces = list(_pieces(template))
     # The text with 0 for each placeholder is JSON wherever the filled text has to be.
     sketch = "".join(SKETCHED if is_name else piece for piece, is_name in pieces)
-    spans = list(_json_spans(sketch))
     filled, position = [], 0
     for piece, is_name in pieces:
-        if not is_name:
-            filled.append(piece)
-            position += len(piece)
-            continue
-        start = next((first for first, after in spans if first <= position < after), None)
-        value = values[piece]
-        if start is None:
-            filled.append(to_text(value))
-        elif _is_in_string(sketch[start:position]):
-            filled.append(json.dumps(to_text(value), ensure_ascii=False)[1:-1])
-        else:
-            filled.append(json.dumps(value, ensure_ascii=False))
-        position += len(SKETCHED)
+        filled.append(_written(values[piece], sketch, position) if is_name else piece)
+        position += len(SKETCHED if is_name else piece)
     return "".join(filled)
+
+
+def _written(value: Any, sketch: str, position: int, within: bool = False) -> str:
+    """Return a value as it is written at a position; `within` is for a text within JSON."""
+    spans = _json_spans(sketch, may_be_list=not within or '"' in sketch)
+    start = next((first for first, after in spans if first <= position < after), None)
+    if start is None:
+        return to_text(value)
+    quotes = [match.end() for match in QUOTE.finditer(sketch[start:position])]
+    if len(quotes) % 2 == 0:
+        return json.dumps(value, ensure_ascii=False)
+    opened = start + quotes[-1]
+    inner, _ = json.JSONDecoder().raw_decode(sketch, opened - 1)
+    before = json.loads(f'"{sketch[opened:position]}"')
+    written = _written(value, inner, len(before), within=True)
+    return json.dumps(written, ensure_ascii=False)[1:-1]
 
 
 SKETCHED = "0"
@@ -71,10 +75,10 @@ def _pieces(template: str) -> Iterator[tuple[str, bool]]:
     yield template[end:], False
 
 
-def _json_spans(text: str) -> Iterator[tuple[int, int]]:
+def _json_spans(text: str, may_be_list: bool) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each JSON object in a text, and of a list that is all of it."""
     decoder, start = json.JSONDecoder(), 0
-    if text.lstrip().startswith("["):
+    if may_be_list and text.lstrip().startswith("["):
         with suppress(ValueError, RecursionError):
             json.loads(text)
             yield 0, len(text)
@@ -87,11 +91,6 @@ def _json_spans(text: str) -> Iterator[tuple[int, int]]:
         else:
             yield start, end
         start = end
-
-
-def _is_in_string(text: str) -> bool:
-    """Return whether a string of a JSON text is open at its end."""
-    return len(QUOTE.findall(text)) % 2 == 1
 
 
 QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')

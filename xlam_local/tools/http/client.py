@@ -196,7 +196,7 @@ def _read_response(
     url: str, response: http.client.HTTPResponse, max_bytes: int, deadline: float
 ) -> Response:
     encoding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
-    decompress = _decompressor(encoding, url)
+    decompress, is_whole = _decompressor(encoding, url)
     body = bytearray()
     while len(body) <= max_bytes and (data := response.read1(READ_BYTES)):
         try:
@@ -205,6 +205,8 @@ def _read_response(
             raise ToolError(f"{url} sent a response that is not valid {encoding}.") from error
         if time.monotonic() > deadline:
             raise TimeoutError
+    if len(body) <= max_bytes and (response.length or (body and not is_whole())):
+        raise ToolError(f"{url} ended its response before all of it was sent.")
     return Response(
         url,
         response.status,
@@ -215,13 +217,17 @@ def _read_response(
     )
 
 
-def _decompressor(encoding: str, url: str) -> Callable[[bytes, int], bytes]:
-    """Return a function that decompresses pieces of a body, each to at most a number of bytes.
+def _decompressor(
+    encoding: str, url: str
+) -> tuple[Callable[[bytes, int], bytes], Callable[[], bool]]:
+    """Return functions that decompress a piece of a body, and that tell whether it is at its end.
+
+    A piece becomes at most a number of bytes.
 
     Some servers compress although only `identity` was requested.
     """
     if encoding == "identity":
-        return lambda data, _limit: data
+        return (lambda data, _limit: data), lambda: True
     if encoding not in ZLIB_FORMATS:
         raise ToolError(f"{url} sent a response compressed as {encoding!r}; gzip is supported.")
     stream = zlib.decompressobj(ZLIB_FORMATS[encoding])
@@ -234,7 +240,7 @@ def _decompressor(encoding: str, url: str) -> Callable[[bytes, int], bytes]:
             found += stream.decompress(data, limit - len(found))
         return found
 
-    return decompress
+    return decompress, lambda: stream.eof
 
 
 ZLIB_FORMATS = {"gzip": 47, "x-gzip": 47, "deflate": 47}

@@ -41,7 +41,7 @@ def response_text(response: Response) -> str:
     size = f"{len(response.body):,} bytes"
     if not TEXT_MEDIA_TYPE.match(response.media_type):
         raise ToolError(f"{response.url} is {response.media_type} ({size}), not text.")
-    text = response.body.decode(_encoding(response), "replace")
+    text = response.body.decode(_encoding(response), "replace").removeprefix("\ufeff")
     if response.media_type in {"text/html", "application/xhtml+xml"}:
         text = page_text(text)
     return (

@@ -169,11 +169,23 @@ class McpClient:
                 self._ready.set()
                 await self._watch(client)
         except _protocol().CLIENT_ERRORS as error:
-            self.fault = _protocol().error_message(error)
+            self.fault = self._start_fault(error)
         finally:
             self._client, self.starting = None, False
         if self._process is not None and not self._process.stopped_by_us:
             self.fault = self._process.exit_reason()
+
+    def _start_fault(self, error: BaseException) -> str:
+        """Return why the server could not be started, or failed later, as a sentence."""
+        if isinstance(error, TimeoutError):
+            why = (
+                "It did not list its tools in time "
+                f"({self.config.start_timeout_s:g} seconds; see startTimeout in mcp.json)"
+            )
+            return "; ".join([why, *(self._process.clues() if self._process else [])]) + "."
+        message = str(_protocol().error_message(error))
+        is_ours = isinstance(error, ToolError) or not self.config.url
+        return message if is_ours else f"{self.config.url}: {message}"
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[Any]:
@@ -211,12 +223,14 @@ class McpClient:
                 size += len(json.dumps(page))
                 if size > MAX_LISTING_CHARS:
                     raise ToolError(f"Its tool list is longer than {MAX_LISTING_CHARS >> 20} MB.")
-                found += page
+                found += [tool for tool in page if tool not in found]
                 if not following or following in cursors:
                     break
                 cursors.append(following)
             _protocol().learn_tools(client, found)
             self.listed, self.left_out = read_tools(found, self.config.allows)
+            if len(cursors) > MAX_PAGES:
+                self.left_out.append(f"Its tools after page {MAX_PAGES} of its list are left out.")
 
     async def _watch(self, client: Any) -> None:
         """Wait until the server is stopped or ends; list its tools again when they change."""

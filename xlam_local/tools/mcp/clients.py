@@ -209,10 +209,12 @@ class McpClients:
             return escape_control(f"{server.config.command_line}\n{tool.name} {written}")
 
         calls: set[Future[str]] = set()
+        starting = Lock()  # so that `stop` does not miss a call that has just been sent
 
         def run(**arguments: Any) -> str:
-            call = self._submit(server.call(tool, arguments))
-            calls.add(call)
+            with starting:
+                call = self._submit(server.call(tool, arguments))
+                calls.add(call)
             try:
                 return call.result(server.config.timeout_s + server.config.start_timeout_s + 5)
             except (CancelledError, TimeoutError) as error:
@@ -222,7 +224,9 @@ class McpClients:
                 calls.discard(call)
 
         def stop() -> None:
-            for call in tuple(calls):
+            with starting:
+                running = tuple(calls)
+            for call in running:
                 call.cancel()
 
         does = tool_effect(tool, remote=bool(server.config.url))

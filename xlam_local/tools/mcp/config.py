@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,6 +13,8 @@ from urllib.parse import urlsplit
 
 from ... import user_file
 from ...errors import ToolFileError, UsageError
+from ...schema.validation_messages import cut, short
+from ...tool_definition import json_type
 from ..variables import VARIABLE, check_variables, other_form
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
@@ -22,8 +23,7 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_START_TIMEOUT_S = 90.0
 """Default time limit of a server's start; npx may have to download it first."""
 MAX_TIMEOUT_S = 3600
-_short = reprlib.Repr()
-_short.maxstring = 60
+MAX_SHOWN_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,15 @@ def parse_server(name: str, item: Any) -> ServerConfig:
     try:
         return _parse_server(name, item)
     except ToolFileError as error:
-        return ServerConfig(name, fault=str(error))
+        return ServerConfig(name, disabled=_is_disabled(item), fault=str(error))
+
+
+def _is_disabled(item: Any) -> bool:
+    """Return whether an entry with an error is disabled, so that its error does not matter."""
+    if not isinstance(item, dict):
+        return False
+    said = [item.get("disabled"), *(not item[key] for key in ENABLED_KEYS & item.keys())]
+    return True in said and False not in said
 
 
 def _parse_server(name: str, item: Any) -> ServerConfig:
@@ -134,12 +142,13 @@ def _parse_server(name: str, item: Any) -> ServerConfig:
     for key, value in known.items():
         fits, expected = KEY_CHECKS[key]
         if not fits(value):
-            raise ToolFileError(f"{key} must be {expected}, not {_short.repr(value)}.")
+            raise ToolFileError(f"{key} must be {expected}{_but_is(value)}.")
     if ("command" in known) == ("url" in known):
-        raise ToolFileError("Exactly one of command and url is required.")
-    if known.get("type") == "sse":
-        raise ToolFileError("The transport sse is not supported; use streamable HTTP.")
-    notices = tuple(_check_placeholders(known))
+        raise ToolFileError(
+            f"Exactly one of command and url is required; the keys are {', '.join(item) or 'none'}."
+        )
+    _check_transport(known)
+    notices = (*_check_placeholders(known), *_useless_keys(known))
     return ServerConfig(
         name,
         command=known.get("command", ""),
@@ -157,6 +166,36 @@ def _parse_server(name: str, item: Any) -> ServerConfig:
     )
 
 
+def _but_is(value: Any) -> str:
+    """Return what is wrong with a value; those in an object may be secret and are not shown."""
+    if not isinstance(value, dict):
+        return (
+            f", not {repr(cut(value, MAX_SHOWN_CHARS)) if isinstance(value, str) else short(value)}"
+        )
+    wrong = (name for name, text in value.items() if not isinstance(text, str) or "\0" in text)
+    for name in wrong:
+        return f"; {name!r} is {json_type(value[name])}"
+    invalid = next((name for name in value if not _variable_name(name)), "")
+    return f"; {invalid!r} is not a valid name"
+
+
+def _check_transport(known: Mapping[str, Any]) -> None:
+    kind = known.get("type")
+    if kind == "sse":
+        raise ToolFileError("The transport sse is not supported; use streamable HTTP.")
+    if kind is not None and (kind in PROCESS_TRANSPORTS) != ("command" in known):
+        needed, given = ("command", "url") if kind in PROCESS_TRANSPORTS else ("url", "command")
+        raise ToolFileError(f"The type {kind} needs {needed}, but the entry has {given}.")
+
+
+def _useless_keys(known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a notice about each key that a server of this transport does not use."""
+    given, useless = ("command", ("headers",)) if "command" in known else ("url", PROCESS_KEYS)
+    for key in useless:
+        if known.get(key):
+            yield f"{key} has no effect beside {given}."
+
+
 def _usual_keys(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry with the keys and forms of most programs.
 
@@ -169,8 +208,9 @@ def _usual_keys(item: Mapping[str, Any]) -> dict[str, Any]:
         if usual in entry and entry[usual] != value:
             raise ToolFileError(f"{key} and {usual} differ; remove one.")
         entry[usual] = value
-    if isinstance(entry.get("enabled"), bool):
-        entry["disabled"] = not entry.pop("enabled")
+    _read_enabled(entry)
+    if isinstance(entry.get("url"), str):
+        entry["url"] = entry["url"].strip()
     command = entry.get("command")
     if isinstance(command, list) and command:
         entry["command"] = command[0]
@@ -181,6 +221,16 @@ def _usual_keys(item: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(entry.get(key), dict):
             entry[key] = {name: _text_of(value) for name, value in entry[key].items()}
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _read_enabled(entry: dict[str, Any]) -> None:
+    """Replace the opposites of `disabled`."""
+    for key in ENABLED_KEYS & entry.keys():
+        enabled = entry.pop(key)
+        if not isinstance(enabled, bool):
+            raise ToolFileError(f"{key} must be true or false{_but_is(enabled)}.")
+        if entry.setdefault("disabled", not enabled) is enabled:
+            raise ToolFileError(f"{key} and disabled contradict each other; remove one.")
 
 
 def _text_of(value: Any) -> Any:
@@ -203,11 +253,15 @@ def _check_placeholders(known: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{key}: {text} is passed as it is; write ${{{name}}} for the variable."
 
 
+ENABLED_KEYS = frozenset(["enabled", "isActive", "active"])
+"""The opposite of `disabled` in other programs."""
 OTHER_NAMES = {
     "environment": "env",
     "serverUrl": "url",
     "httpUrl": "url",
     "workingDirectory": "cwd",
+    "transport": "type",
+    "transportType": "type",
 }
 """What other programs call a key."""
 
@@ -226,12 +280,12 @@ def _pairs(value: object) -> bool:
     )
 
 
+def _variable_name(name: str) -> bool:
+    return name != "" and "=" not in name and "\0" not in name
+
+
 def _environment(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and _pairs(value)
-        and all(name and "=" not in name and "\0" not in name for name in value)
-    )
+    return isinstance(value, dict) and _pairs(value) and all(map(_variable_name, value))
 
 
 def _seconds(value: object) -> bool:
@@ -256,8 +310,10 @@ def _url(value: object) -> bool:
     return split.scheme in {"http", "https"} and bool(split.hostname)
 
 
+PROCESS_TRANSPORTS = ("stdio", "local")
+PROCESS_KEYS = ("args", "env", "cwd")
 TRANSPORTS = (
-    *("stdio", "local", "http", "remote", "sse"),
+    *(*PROCESS_TRANSPORTS, "http", "remote", "sse"),
     *("streamable-http", "streamableHttp", "streamable_http"),
 )
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import ToolError
+from ...json_depth import exceeds_depth
+from ...schema.arrays import json_key
 
 MAX_BLOCK_CHARS = 500
 """How much of a block of an unknown type is shown."""
-OWN_KEYS = {"content", "structuredContent", "isError", "_meta", "resultType"}
+OWN_KEYS = {"content", "structuredContent", "isError", "_meta"}
 """The keys of a result in the protocol."""
+FAILED = (True, "true", "True")
+"""Values of isError in a failed call's result."""
 
 
 def result_text(result: Any) -> str:
@@ -21,13 +25,15 @@ def result_text(result: Any) -> str:
         ToolError: the server reports that the call failed.
     """
     written = "\n".join(_parts(result))
-    if isinstance(result, Mapping) and result.get("isError") is True:
+    if isinstance(result, Mapping) and result.get("isError") in FAILED:
         raise ToolError(written or "The server reported an error without a message.")
     return written
 
 
 def _parts(result: Any) -> Iterator[str]:
     """Yield the texts of a result's blocks, its structured content, and what else it has."""
+    if isinstance(result, list) and all(isinstance(each, Mapping) for each in result):
+        result = {"content": result}
     if not isinstance(result, Mapping):
         if result is not None:
             yield _json(result)
@@ -42,7 +48,10 @@ def _parts(result: Any) -> Iterator[str]:
     structured = result.get("structuredContent")
     if structured is not None and not _is_said(structured, texts):
         yield _json(structured)
-    if more := {key: value for key, value in result.items() if key not in OWN_KEYS}:
+    more = {key: value for key, value in result.items() if key not in OWN_KEYS}
+    if more.get("resultType") == "complete":
+        del more["resultType"]
+    if more:
         yield _json(more)
 
 
@@ -55,17 +64,20 @@ def _is_said(structured: Any, texts: list[str]) -> bool:
     inner = structured
     if isinstance(structured, Mapping) and len(structured) == 1:
         (inner,) = structured.values()
-    values = [_parsed(text) for text in texts]
-    if any(value in (structured, inner) for value in values) or inner in texts:
+    values = [json_key(_parsed(text)) for text in texts]
+    whole, only = json_key(structured), json_key(inner)
+    if any(value in (whole, only) for value in values) or inner in texts:
         return True
-    return isinstance(inner, list) and bool(inner) and inner in (values, texts)
+    listed = ("array", tuple(values))
+    return isinstance(inner, list) and bool(inner) and (only == listed or inner == texts)
 
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return text if exceeds_depth(value) else value
 
 
 def _block(block: Any) -> str:
@@ -86,17 +98,20 @@ def _text(block: Mapping[str, Any]) -> str | None:
 
 def _resource(block: Mapping[str, Any]) -> str | None:
     match block.get("resource"):
-        case {"text": str(words), **rest}:
+        case {"text": str(words), **rest} if not rest.get("blob"):
             return f"({rest['uri']})\n{words}" if rest.get("uri") else words
         case {"blob": str(data), **rest}:
-            return _placeholder(rest.get("mimeType", "binary data"), data, rest.get("uri"))
+            shown = _placeholder(rest.get("mimeType", "binary data"), data, rest.get("uri"))
+            return f"{shown}\n{rest['text']}" if isinstance(rest.get("text"), str) else shown
     return None
 
 
 def _resource_link(block: Mapping[str, Any]) -> str | None:
     if not isinstance(block.get("uri"), str):
         return None
-    said = (block.get(key) for key in ("title", "description", "mimeType"))
+    said: Iterable[Any] = (block.get(key) for key in ("title", "description", "mimeType"))
+    size = block.get("size")
+    said = (*said, f"{size:,} bytes" if isinstance(size, int) else None)
     more = "".join(f", {text}" for text in said if text)
     return f"({block.get('name') or 'link'}: {block['uri']}{more})"
 

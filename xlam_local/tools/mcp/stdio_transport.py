@@ -40,6 +40,9 @@ MAX_STRAY_LINES = 200
 """Lines that are not messages; some servers print a few at their start."""
 MAX_LOG_BYTES = 1 << 20
 """Bytes of stderr that are logged for each start."""
+UTF8_BOM = b"\xef\xbb\xbf"
+CLOSING_TIMEOUT_S = 0.5
+"""How long a server may live on after it has closed its stdout."""
 STOP_TIMEOUT_S = 1.0
 """Seconds to wait for a server's end, first after its stdin is closed and then after SIGTERM."""
 SUPERVISOR_TIMEOUT_S = STOP_TIMEOUT_S + supervisor.KILL_TIMEOUT_S + 1
@@ -72,17 +75,22 @@ class ServerProcess:
         """Return how the server ended, as a sentence."""
         if self.fault:
             return f"{self.fault} Its log is {self.log.name}."
+        told = _how_it_ended(self.process.returncode)
+        return "; ".join([told, *self.clues()]) + "."
+
+    def clues(self) -> list[str]:
+        """Return what it wrote that may tell a cause, and where its log is."""
         words = escape_control(self.stderr_tail.decode("utf-8", "replace")).strip().splitlines()
         said = [f"the last line of its stderr is {words[-1][-200:].strip()!r}"] if words else []
         if self.first_stray_line:
             said.append(f"its first line on stdout, {self.first_stray_line!r}, is no MCP message")
-        told = _how_it_ended(self.process.returncode)
-        return "; ".join([told, *said, f"its log is {self.log.name}."])
+        return [*said, f"its log is {self.log.name}"]
 
     async def read(self, to: Any) -> None:
         """Forward the server's messages until it ends or sends too much."""
         assert self.process.stdout is not None
         while line := await self._read_line(self.process.stdout):
+            line = line.removeprefix(UTF8_BOM)  # .NET writes one before the first message
             if not self._within_limits(line):
                 return
             message = _parse_message(line)
@@ -90,6 +98,13 @@ class ServerProcess:
                 self._log_stray(line)
             else:
                 await to.send(SessionMessage(message))
+
+    async def note_end(self) -> None:
+        """Note that its stdout has ended, and whether the server lives on."""
+        if not (self.fault or self.stopped_by_us or await self.ends_within(CLOSING_TIMEOUT_S)):
+            self.fault = "Server stopped: it closed its stdout, where its answers are read."
+        if not self.stopped_by_us:
+            self.ended.set()
 
     async def write(self, source: Any) -> None:
         """Send messages to the server."""
@@ -120,9 +135,9 @@ class ServerProcess:
         self.stopped_by_us = not self.ended.is_set()
         with suppress(OSError):
             self.process.stdin.close()
-        if not await self._ends_within(STOP_TIMEOUT_S):
+        if not await self.ends_within(STOP_TIMEOUT_S):
             self._signal(signal.SIGTERM)
-            if not await self._ends_within(SUPERVISOR_TIMEOUT_S):  # the server has stopped it
+            if not await self.ends_within(SUPERVISOR_TIMEOUT_S):  # the server has stopped it
                 self._signal(signal.SIGKILL)
         if await self.process.wait() == -signal.SIGKILL:
             kill_descendants(self.run_id, self.process.pid)
@@ -136,7 +151,8 @@ class ServerProcess:
         """Kill the server and all its processes."""
         self._signal(signal.SIGQUIT)
 
-    async def _ends_within(self, seconds: float) -> bool:
+    async def ends_within(self, seconds: float) -> bool:
+        """Return whether the process ends within some seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.process.wait(), seconds)
             return True
@@ -244,6 +260,9 @@ def _find_program(name: str, environment: Mapping[str, str], cwd: Path) -> str:
         return found
     if "/" in name and file.exists():
         raise ToolError(f"{name!r} cannot be run: it is not an executable file.")
+    program, *words = name.split()
+    if words and shutil.which(program, path=path):
+        raise ToolError(f"{name!r} was not found; put the arguments of {program!r} into args.")
     raise ToolError(f"{name!r} was not found.")
 
 
@@ -257,6 +276,7 @@ async def streams(pipe: ServerProcess) -> AsyncIterator[tuple[Any, Any]]:
         with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError, OSError):
             async with arriving:
                 await pipe.read(arriving)
+                await pipe.note_end()  # before the client is told, who then stops the server
         if pipe.fault:
             pipe.kill()
         pipe.ended.set()

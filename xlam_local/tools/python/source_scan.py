@@ -34,6 +34,11 @@ class SourceScan:
     """The names of the user's environment variables that the process gets."""
     memory_bytes: int = Limits().memory_bytes
 
+    def redefined(self) -> list[str]:
+        """Return the names of functions that a later one replaces."""
+        names = [function.name for function in self.functions]
+        return [name for at, name in enumerate(names) if name in names[at + 1 :]]
+
 
 def scan_source(text: str, path: Path) -> SourceScan:
     """Return what a Python file declares.

@@ -40,7 +40,7 @@ def _parse_prefix(text: str) -> Any:
     for part, closing in _completions(text):
         try:
             return json.loads(part + closing)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return None
 

@@ -16,8 +16,9 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static
 
+from ... import user_file
 from ...config import Config
-from ...errors import XlamError
+from ...errors import UsageError, XlamError
 from ...settings_table import SETTINGS, SettingSpec, SettingValue
 from ..rendering.renderer import safe_text
 from ..widgets.key_bar import KeyBar
@@ -223,8 +224,9 @@ def parse_value(text: str, spec: SettingSpec) -> SettingValue | None:
 
 def parse_texts(text: str) -> tuple[str, ...]:
     """Return a list of texts that is written as JSON, or else the one text."""
-    with suppress(ValueError):
-        if isinstance(texts := json.loads(text), list) and all(isinstance(t, str) for t in texts):
+    with suppress(UsageError):
+        texts = user_file.parse_json(text, "The list")
+        if isinstance(texts, list) and all(isinstance(t, str) for t in texts):
             return tuple(texts)
     return (text,) if text else ()
 

@@ -13,7 +13,8 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static, TextArea
 
-from ... import schema
+from ... import schema, user_file
+from ...errors import UsageError
 from ...types import ApprovalRequest
 from ..rendering.renderer import safe_text
 
@@ -78,12 +79,9 @@ def parse_arguments(text: str, request: ApprovalRequest) -> Mapping[str, Any]:
         ValueError: they are not valid; the message is a sentence.
     """
     try:
-        arguments = json.loads(text)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"This is not valid JSON: {error.msg} at {where}.") from error
-    except RecursionError as error:
-        raise ValueError("The JSON is nested too deeply.") from error
+        arguments = user_file.parse_json(text, "This")
+    except UsageError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(arguments, dict):
         raise ValueError("The arguments must be a JSON object: {...}.")
     if problems := schema.validate(arguments, request.tool.parameters):
