@@ -176,7 +176,7 @@ class ModelsScreen(Screen[str | None]):
         self.app.call_from_thread(self._show_details_of, row, details)
 
     def _show_details_of(self, row: ModelRow, details: Sequence[Detail]) -> None:
-        if self.is_mounted and row is self.selected and self.pending is None:
+        if row is self.selected and self.pending is None:
             shown = [block for detail in details for block in _detail_blocks(detail)]
             if (download := self.downloads.find(row.name)) is not None:
                 style = "error" if download.error is not None else "accent"
@@ -204,8 +204,7 @@ class ModelsScreen(Screen[str | None]):
 
     def show_message(self, text: str) -> None:
         """Show a text under the list."""
-        if self.is_mounted:
-            self.query_one("#message", Static).update(safe_text(text))
+        self.query_one("#message", Static).update(safe_text(text))
 
     # The keys.
 

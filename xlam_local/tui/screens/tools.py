@@ -105,8 +105,6 @@ class ToolsScreen(Screen[None]):
 
     def fill(self) -> None:
         """List the sources and their tools."""
-        if not self.is_mounted:
-            return
         options = self.query_one("#list", OptionList)
         highlighted = options.highlighted
         self._sources = self.tools.sources()
@@ -197,8 +195,7 @@ class ToolsScreen(Screen[None]):
 
     def show_message(self, text: str) -> None:
         """Show a text under the list."""
-        if self.is_mounted:
-            self.query_one("#message", Static).update(safe_text(text))
+        self.query_one("#message", Static).update(safe_text(text))
 
     # The keys.
 
