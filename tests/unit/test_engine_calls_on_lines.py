@@ -1,4 +1,4 @@
-"""Models other than xLAM: the tag before their calls, and calls in several lists."""
+"""Models other than xLAM: the tag before their calls, and each call on a line of its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tests.fakes.toolsets import TOOLSETS
 from xlam_local import prompt
 from xlam_local.engine import GrammarBackend, LoadOptions
 from xlam_local.engine.local_engine import LocalEngine
+from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.gbnf import Grammar, token
-from xlam_local.grammar import TextOrCalls, begins_another_call, compile_tools
+from xlam_local.grammar import TextOrCalls, calls_on_lines, compile_tools
 from xlam_local.types import Effect, Prompt, PromptPart, Sampling, TokenLogprobs, Tool, UserMessage
 
 TEMPLATE = (
@@ -29,6 +30,7 @@ CALLS = compile_tools(TOOLS, "required").grammar
 ONE_CALL = compile_tools(TOOLS, "required", parallel=False).grammar
 OPENING = f'[ {{"name": "{NAME}", "arguments": {{'
 SAMPLING = Sampling(max_tokens=400)
+OPTIONS = LoadOptions(context_size=2048, threads=1)
 WEATHER = Tool(
     "get_weather",
     "Get the current weather in a city.",
@@ -49,102 +51,93 @@ def other_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def other(other_path: Path) -> Iterator[LocalEngine]:
-    loaded = LocalEngine.load(other_path, LoadOptions(context_size=2048, threads=1))
+    loaded = LocalEngine.load(other_path, OPTIONS)
     yield loaded
     loaded.close()
 
 
-@pytest.fixture
-def eager(other_path: Path) -> Iterator[LocalEngine]:
-    """A model that begins another call after each, because every token counts as a tag."""
-    loaded = LocalEngine.load(other_path, LoadOptions(context_size=2048, threads=1))
-    loaded.__dict__["_call_tag_tokens"] = frozenset(range(loaded.model.vocab_size))
+@pytest.fixture(scope="module")
+def xlam(qwen_path: Path) -> Iterator[LocalEngine]:
+    loaded = LocalEngine.load(qwen_path, OPTIONS)
     yield loaded
     loaded.close()
 
 
-def written(engine: LocalEngine) -> Prompt:
+def written(engine: LocalEngine | SubprocessEngine) -> Prompt:
     return prompt.render([UserMessage("Go.")], TOOLS, engine.prompt_format)
 
 
-@pytest.mark.parametrize(
-    ("text", "begins"),
-    [
-        ("\n</tool_call>\n<tool_call>", True),
-        ("\n<tool_call>\n", True),
-        ("</tool_call>\n[{", None),
-        ('\n[{"name": "', True),
-        ('\n```\n\n```json\n[{"name": "', True),
-        (', {"name": "', True),
-        ('\n{"type": "function", "function": {"name": "', True),
-        ("<function=", True),
-        ("", None),
-        ("\n\n", None),
-        ("\n</tool_call>", None),
-        ("\n```\n", None),
-        ("\n</tool_call>\nThe weather", False),
-        ("\n[1]", False),
-        ("\nThis calls", False),
-        ('\n{"city": ', False),
-    ],
-)
-def test_what_follows_a_list_shows_whether_another_call_begins(
-    text: str, begins: bool | None
-) -> None:
-    assert begins_another_call(text) is begins
+def calls_on_their_lines(text: str) -> int:
+    """Return the number of calls in a complete list, each on a line of its own."""
+    assert text.startswith('[\n    {"name": "')
+    assert text.endswith("}\n]")
+    lines = text.splitlines()
+    assert all(json.loads(line.removesuffix(","))["name"] == NAME for line in lines[1:-1])
+    assert len(json.loads(text)) == len(lines) - 2
+    return len(lines) - 2
 
 
 @pytest.mark.parametrize("enforced", [CALLS, ONE_CALL], ids=["many", "one"])
 def test_the_tag_stands_before_the_calls_and_is_not_part_of_the_reply(
-    other: LocalEngine, qwen_path: Path, enforced: Grammar
+    other: LocalEngine, xlam: LocalEngine, enforced: Grammar
 ) -> None:
     tagged = (*written(other), PromptPart("<tool_call>\n", special=True))
-    xlam = LocalEngine.load(qwen_path, LoadOptions(context_size=2048, threads=1))
-    expected, _ = generate(xlam, tagged, SAMPLING, enforced)
-    xlam.close()
+    expected, _ = generate(xlam, tagged, SAMPLING, calls_on_lines(enforced))
     assert generate(other, written(other), SAMPLING, enforced)[0] == expected
     opening = TextOrCalls(Grammar({"root": token(OPENING)}), enforced, (NAME,))
     assert generate(other, written(other), SAMPLING, opening)[0] == expected
 
 
-def test_calls_are_added_to_the_list_until_one_repeats_or_the_limit_is_near(
-    eager: LocalEngine, other: LocalEngine
+@pytest.mark.parametrize("backend", ["llguidance", "llama.cpp"])
+@pytest.mark.parametrize("enforced", [CALLS, ONE_CALL], ids=["many", "one"])
+def test_each_call_is_on_a_line_of_its_own(
+    other_path: Path, enforced: Grammar, backend: GrammarBackend
 ) -> None:
-    first = json.loads(generate(other, written(other), SAMPLING, CALLS)[0])
-    text, end = generate(eager, written(eager), SAMPLING, CALLS)
-    calls = json.loads(text)
-    assert calls[: len(first)] == first
-    assert len(calls) > len(first)
-    assert end.usage.reply_tokens <= SAMPLING.max_tokens
-    assert not end.truncated
+    engine = LocalEngine.load(
+        other_path, LoadOptions(context_size=2048, threads=1, grammar_backend=backend)
+    )
+    counts = set()
+    for seed in range(8):
+        hot = Sampling(max_tokens=600, temperature=1.0, seed=seed)
+        text, end = generate(engine, written(engine), hot, enforced)
+        counts.add(0 if end.truncated else calls_on_their_lines(text))
+    assert max(counts) == 1 if enforced is ONE_CALL else max(counts) > 1
+    engine.close()
 
 
-def test_no_call_is_added_where_only_one_is_allowed(eager: LocalEngine, other: LocalEngine) -> None:
-    expected = generate(other, written(other), SAMPLING, ONE_CALL)[0]
-    assert generate(eager, written(eager), SAMPLING, ONE_CALL)[0] == expected
+def test_xlam_writes_its_calls_on_one_line(xlam: LocalEngine) -> None:
+    text, _ = generate(xlam, written(xlam), SAMPLING, CALLS)
+    assert "\n" not in text
+    assert text.startswith('[{"name": "')
+    assert text.endswith("}]")
+
+
+def test_an_engine_in_another_process_writes_the_same(other: LocalEngine, other_path: Path) -> None:
+    expected = generate(other, written(other), SAMPLING, CALLS)[0]
+    engine = SubprocessEngine.load(other_path, OPTIONS)
+    assert generate(engine, written(engine), SAMPLING, CALLS)[0] == expected
+    engine.close()
+
+
+def test_calls_are_closed_before_the_limit(other: LocalEngine) -> None:
+    for max_tokens in range(40, 200, 8):
+        hot = Sampling(max_tokens=max_tokens, temperature=1.0, seed=max_tokens)
+        text, end = generate(other, written(other), hot, CALLS)
+        assert end.usage.reply_tokens <= max_tokens
+        assert end.truncated or calls_on_their_lines(text)
 
 
 @pytest.mark.parametrize("opening", [None, f'[ {{"name": "{NAME}"'], ids=["calls", "text or calls"])
-def test_logged_tokens_are_those_of_the_reply(eager: LocalEngine, opening: str | None) -> None:
+def test_logged_tokens_are_those_of_the_reply(other: LocalEngine, opening: str | None) -> None:
     enforced = (
         CALLS if opening is None else TextOrCalls(Grammar({"root": token(opening)}), CALLS, (NAME,))
     )
-    text, _ = generate(eager, written(eager), SAMPLING, enforced)
+    text, _ = generate(other, written(other), SAMPLING, enforced)
     logged = Sampling(max_tokens=SAMPLING.max_tokens, logprobs=0)
-    items = list(eager.generate(written(eager), enforced, logged))
+    items = list(other.generate(written(other), enforced, logged))
     assert "".join(item for item in items if isinstance(item, str)) == text
     tokens = [each for item in items if isinstance(item, TokenLogprobs) for each in item.tokens]
     assert b"".join(each.data for each in tokens).decode() == text
-
-
-def test_a_backend_that_cannot_take_tokens_back_adds_no_call(other_path: Path) -> None:
-    backend: GrammarBackend = "llama.cpp"
-    options = LoadOptions(context_size=2048, threads=1, grammar_backend=backend)
-    engine = LocalEngine.load(other_path, options)
-    expected = json.loads(generate(engine, written(engine), SAMPLING, CALLS)[0])
-    engine.__dict__["_call_tag_tokens"] = frozenset(range(engine.model.vocab_size))
-    assert json.loads(generate(engine, written(engine), SAMPLING, CALLS)[0]) == expected
-    engine.close()
 
 
 @pytest.mark.model

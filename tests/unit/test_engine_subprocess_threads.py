@@ -59,7 +59,7 @@ def test_threads_get_the_replies_that_they_asked_for(
 
 
 def test_threads_never_get_the_grammar_of_another_one() -> None:
-    serializer = GrammarSerializer("llguidance")
+    serializer = GrammarSerializer("llguidance", lambda: False)
     grammars = [Grammar({"root": token(f"grammar {number}")}) for number in range(12)]
 
     def serialize(number: int) -> str:

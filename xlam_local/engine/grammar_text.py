@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .. import gbnf
 from ..gbnf import CallCount
-from ..grammar import Enforced, TextOrCalls
+from ..grammar import Enforced, TextOrCalls, calls_on_lines
 from .load_options import GrammarBackend
 
 CACHED_TEXTS = 8
@@ -30,11 +31,13 @@ class GrammarText:
 class GrammarSerializer:
     """Serializes grammars for one backend, in any thread.
 
-    The texts of the last grammars are cached, as turns repeat theirs.
+    `writes_lines` returns whether the model writes each call on a line of its own. The texts of
+    the last grammars are cached, as turns repeat theirs.
     """
 
-    def __init__(self, backend: GrammarBackend) -> None:
+    def __init__(self, backend: GrammarBackend, writes_lines: Callable[[], bool]) -> None:
         self._serialize = SERIALIZERS[backend]
+        self._writes_lines = writes_lines
         self._last: tuple[tuple[gbnf.Grammar, str], ...] = ()
         """The newest first; replaced as a whole, because other threads may read it."""
 
@@ -51,6 +54,6 @@ class GrammarSerializer:
         last = self._last
         text = next((text for known, text in last if known is grammar), None)
         if text is None:
-            text = self._serialize(grammar)
+            text = self._serialize(calls_on_lines(grammar) if self._writes_lines() else grammar)
             self._last = ((grammar, text), *last[: CACHED_TEXTS - 1])
         return text

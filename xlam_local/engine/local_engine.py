@@ -23,7 +23,6 @@ from .llama_context import DecodeRequest, LlamaContext, LlamaSequence
 from .llama_model import LlamaModel
 from .load_options import AdapterOption, LoadOptions
 from .logprobs import LogprobDecoder, TokenLog, with_logprobs
-from .more_calls import MoreCalls
 from .prompt_cache import PromptCache, fingerprint
 from .reply_writer import CallSwitch, ReplyWriter
 from .scheduler import TEXT, FinishReply, Item, Reply, ReplySteps, Scheduler
@@ -51,7 +50,7 @@ class LocalEngine:
         self.batch_costs = BatchCosts()
         self.grammar_seconds: list[float] = []
         """The seconds that the grammar took for each sampled token of the last reply."""
-        self._serializer = GrammarSerializer(options.grammar_backend)
+        self._serializer = GrammarSerializer(options.grammar_backend, lambda: not self._is_xlam)
 
     @classmethod
     def load(
@@ -229,7 +228,6 @@ class LocalEngine:
             sampling,
             self.options.fast_forward,
             switch,
-            self._more_calls(grammar, decoder),
         )
         self.grammar_seconds = writer.grammar_seconds
         forced_start = writer.forced_start()
@@ -299,7 +297,7 @@ class LocalEngine:
         They are the tag that other models are told to write. They are in the sequence, but not in
         the reply.
         """
-        if grammar is None or grammar.call_count == "none" or self._writes_one_list:
+        if grammar is None or grammar.call_count == "none" or self._is_xlam:
             return []
         return self._tag_before_calls
 
@@ -307,17 +305,9 @@ class LocalEngine:
     def _tag_before_calls(self) -> list[int]:
         return self.model.tokenize((PromptPart(prompt.CALLS_START, special=True),))
 
-    def _more_calls(
-        self, grammar: GrammarText | None, decoder: PromptLookupDecoder
-    ) -> MoreCalls | None:
-        """Return what adds calls to the list of a reply; None if it cannot have more calls."""
-        if grammar is None or grammar.call_count != "many" or self._writes_one_list:
-            return None
-        return MoreCalls(self.model, decoder, self._call_tag_tokens)
-
     @cached_property
-    def _writes_one_list(self) -> bool:
-        """Whether the model is trained to write all calls in one list, as xLAM is."""
+    def _is_xlam(self) -> bool:
+        """Whether the model reads xLAM's prompts; one without a chat template does not."""
         with suppress(ModelError):
             return isinstance(self.prompt_format, prompt.Family)
         return False

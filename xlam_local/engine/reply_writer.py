@@ -17,7 +17,6 @@ from .call_closer import CallCloser
 from .constraint import Constraint
 from .llama_context import DecodeRequest, Logits
 from .llama_model import LlamaModel
-from .more_calls import MoreCalls
 from .sampling import apply_repeat_penalty, sample, sample_side, truncates
 from .speculative import Decoding, PromptLookupDecoder
 
@@ -46,8 +45,7 @@ class ReplyWriter:
     """Writes one reply of at most `sampling.max_tokens` tokens.
 
     With `switch`, the reply is text until the model begins calls. The tokens of that beginning are
-    taken back, and the calls are written within their grammar, in its own spelling. With
-    `more_calls`, the constraint is the grammar of a list of calls, to which more can be added.
+    taken back, and the calls are written within their grammar, in its own spelling.
     """
 
     def __init__(
@@ -58,7 +56,6 @@ class ReplyWriter:
         sampling: Sampling,
         fast_forward: bool,
         switch: CallSwitch | None = None,
-        more_calls: MoreCalls | None = None,
     ) -> None:
         self._model = model
         self._decoder = decoder
@@ -69,9 +66,6 @@ class ReplyWriter:
         self._logs_tokens = sampling.logprobs is not None
         """Whether tokens are decoded before their text is yielded, because they are logged."""
         self._switch = switch
-        self._more_calls = more_calls
-        self._constrained_text = ""
-        """The text that was written within the constraint, without any before a switch."""
         self._random = np.random.default_rng(sampling.seed)
         self._first_tokens: list[int] = []
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -112,7 +106,6 @@ class ReplyWriter:
             continues = self._continues(self.count)
             self.truncated |= not (continues or self._constraint.finished())
             text = self._decode_text(new, final=not continues)
-            self._constrained_text += text
             unread = [] if decoded else new
             if self._logs_tokens:
                 yield from self._decoder.read(unread, self._constraint)
@@ -129,8 +122,6 @@ class ReplyWriter:
                     yield text
                 return
             new = [token, *self._forced_tokens()]
-            if self._closes_list(new) and (added := (yield from self._add_call(token))):
-                new, decoded = added, True
 
     def _write_text(self, switch: CallSwitch) -> Generator[str | DecodeRequest, None, bool]:
         """Yield text until the reply ends or calls begin; return whether they begin."""
@@ -207,18 +198,6 @@ class ReplyWriter:
         yield from self._decoder.replace(
             [*switch.prompt, *text], switch.calls_start, self._first_tokens
         )
-
-    def _closes_list(self, new: Sequence[int]) -> bool:
-        """Return whether a token closes a list of calls, with enough of the limit for another."""
-        may_add = self._more_calls is not None and len(new) == 1 and self._constraint.finished()
-        return may_add and self._max_tokens - self.count > 2 * CLOSING_TOKENS
-
-    def _add_call(self, closing: int) -> Generator[DecodeRequest, None, list[int]]:
-        """Return the tokens that add a call instead of closing the list; none close it."""
-        assert self._more_calls is not None
-        closed = self._model.token_bytes(closing).decode(errors="replace")
-        text = self._constrained_text + closed
-        return (yield from self._more_calls.add(self._constraint, closing, text))
 
     def _continues(self, count: int) -> bool:
         return count < self._max_tokens and not self._constraint.finished()

@@ -30,25 +30,22 @@ from .call_opening import (
     CALL_END_TAGS,
     CALL_TAGS,
     CallDetector,
-    begins_another_call,
     ends_in_reasoning,
 )
 from .compiler import GrammarCompiler, rule_names, shared_rules
 from .last_answer import LAST_ANSWER
-from .reply_format import NEXT_CALL
 from .report import KeywordReport, keyword_reports, why_impossible
 
 __all__ = [
     "CALL_END_TAGS",
     "CALL_TAGS",
-    "NEXT_CALL",
     "TOO_SLOW",
     "CallDetector",
     "CompiledTools",
     "Enforced",
     "KeywordReport",
     "TextOrCalls",
-    "begins_another_call",
+    "calls_on_lines",
     "compile_schema",
     "compile_tools",
     "ends_in_reasoning",
@@ -158,6 +155,18 @@ def _grammar(parts: tuple[CompiledTool, ...], choice: str, parallel: bool) -> Gr
     schema = _calls_schema(parts, parallel) if only_calls else None
     calls: CallCount = "none" if not only_calls else "many" if parallel else "one"
     return prune(Grammar(rules | shared_rules(rules), comments, schema, calls))
+
+
+def calls_on_lines(grammar: Grammar) -> Grammar:
+    """Return the grammar of calls for models other than xLAM: each call is on a line of its own.
+
+    These models write a list of several calls so. In xLAM's list, on one line, they often close
+    the list after the first call.
+    """
+    if grammar.call_count == "none":
+        return grammar
+    root = reply_format.root_with_calls_on_lines(grammar.call_count == "many")
+    return replace(grammar, rules={**grammar.rules, "root": root})
 
 
 def _calls_schema(parts: Sequence[CompiledTool], parallel: bool) -> dict[str, Any] | None:

@@ -23,8 +23,6 @@ from ..types import Schema
 from .scalars import to_json
 
 CALL_OPENING = '[{"name": "'
-NEXT_CALL = ', {"name": "'
-"""What stands between a call and the name of the next."""
 ARGUMENTS = ', "arguments": '
 
 TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
@@ -75,8 +73,14 @@ def root(choice: str, parallel: bool) -> Node:
                 seq(Token(TEXT_AND_OPENING), _calls(separator, closing, parallel)),
             )
         case _:
-            between = token("}" + NEXT_CALL)
+            between = token('}, {"name": "')
             return seq(token(CALL_OPENING), _calls(between, token("}]"), parallel))
+
+
+def root_with_calls_on_lines(parallel: bool) -> Node:
+    """Return the body of the rule "root" for calls that each have a line of their own."""
+    opening, between = token('[\n    {"name": "'), token('},\n    {"name": "')
+    return seq(opening, _calls(between, token("}\n]"), parallel))
 
 
 def _calls(separator: Node, closing: Node, parallel: bool) -> Node:
