@@ -26,7 +26,7 @@ from xlam_local import agent, gbnf
 from xlam_local.agent import TurnOptions
 from xlam_local.errors import ContextExceeded, UsageError
 from xlam_local.generators import drain
-from xlam_local.grammar import compile_tools
+from xlam_local.grammar import calls_on_lines, compile_tools
 from xlam_local.prompt import LLAMA, QWEN
 from xlam_local.remote import http
 from xlam_local.remote.address import RemoteAddress, parse_url
@@ -115,6 +115,19 @@ def test_the_grammar_is_sent_in_the_field_of_each_server() -> None:
             turn(connected(server), "required")
             sent = server.bodies[0][name]
             assert (sent["grammar"] if kind == "vLLM" else sent) == expected
+
+
+def test_other_models_write_each_call_on_a_line_of_its_own() -> None:
+    with remote_server("llama-server", model="other") as server:
+        template = "<|im_start|>{% for message in messages %}{{ message.content }}{% endfor %}"
+        settings = {"default_generation_settings": {"n_ctx": 2048}, "total_slots": 4}
+        properties = {**settings, "build_info": "b1", "chat_template": template}
+        server.host.responders["/props"] = answer(properties)
+        events = turn(connected(server), "required")
+        assert calls_of(events) == [{"a": 2, "b": 3}]
+        sent = server.bodies[0]["grammar"]
+        assert sent == gbnf.to_gbnf(calls_on_lines(compile_tools([ADD], "required").grammar))
+        assert r'"[\n    {\"name\": \""' in sent
 
 
 def test_calls_after_text_are_written_again_within_their_grammar() -> None:

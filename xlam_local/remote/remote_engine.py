@@ -11,8 +11,8 @@ from enum import StrEnum
 from .. import gbnf
 from ..errors import ContextExceeded, UsageError
 from ..gbnf import Grammar
-from ..grammar import CallDetector, Enforced, TextOrCalls, ends_in_reasoning
-from ..prompt import PromptFormat
+from ..grammar import CallDetector, Enforced, TextOrCalls, calls_on_lines, ends_in_reasoning
+from ..prompt import Family, PromptFormat
 from ..types import (
     GenerationEnd,
     Heartbeat,
@@ -277,7 +277,9 @@ class RemoteEngine:
     def _gbnf(self, grammar: Grammar) -> str:
         last = self._grammar
         if last is None or last[0] is not grammar:
-            last = self._grammar = (grammar, gbnf.to_gbnf(grammar))
+            is_xlam = isinstance(self.prompt_format, Family)
+            printed = gbnf.to_gbnf(grammar if is_xlam else calls_on_lines(grammar))
+            last = self._grammar = (grammar, printed)
         return last[1]
 
 
