@@ -315,6 +315,18 @@ def test_the_heat_map_says_what_was_not_measured() -> None:
     assert PICTURES["heat-map"](RUNS).count("not measured") == 4
 
 
+@pytest.mark.parametrize(
+    ("tokens", "ticks"),
+    [(187, ["0", "10", "20"]), (100, ["0", "5", "10"]), (3, ["0", "0.2", "0.4"])],
+)
+def test_the_axis_of_speeds_ends_at_a_round_number(tokens: int, ticks: list[str]) -> None:
+    measured = row("multiple_0", True, reply_tokens=tokens, decode_seconds=10.0)
+    picture = PICTURES["speed"]([a_run([measured])])
+    texts = [element.text for element in ET.fromstring(picture).iter()]
+    place = texts.index("reply tokens per second")
+    assert [text for text in texts[place + 1 :] if text and "%" not in text][:3] == ticks
+
+
 @pytest.mark.parametrize("kind", ["speed", "abstention", "pass-k"])
 def test_a_picture_of_nothing_is_an_error(kind: str) -> None:
     with pytest.raises(UsageError, match="nothing to draw"):

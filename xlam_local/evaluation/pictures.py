@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
@@ -62,7 +63,7 @@ def speed(runs: Sequence[EvalRun]) -> str:
             points.append((found, right, run))
     if not points:
         raise UsageError("No result has a speed, so there is nothing to draw.")
-    fastest = max(point[0] for point in points)
+    axis_end = _axis_end(max(point[0] for point in points))
     x0, y0 = 60, 40 + PLOT_HEIGHT
     parts = [
         f'<path d="M{x0} 40V{y0}H{x0 + PLOT_WIDTH}" class="axis" fill="none"/>',
@@ -73,11 +74,11 @@ def speed(runs: Sequence[EvalRun]) -> str:
         for share in (0, 0.25, 0.5, 0.75, 1)
     ]
     parts += [
-        svg_text(x0 + share * PLOT_WIDTH, y0 + 16, f"{share * fastest:.3g}", "middle")
+        svg_text(x0 + share * PLOT_WIDTH, y0 + 16, f"{share * axis_end:g}", "middle")
         for share in (0, 0.5, 1)
     ]
     for number, (rate, right, run) in enumerate(points, 1):
-        x, y = x0 + rate / fastest * PLOT_WIDTH, y0 - right * PLOT_HEIGHT
+        x, y = x0 + rate / axis_end * PLOT_WIDTH, y0 - right * PLOT_HEIGHT
         kind = "on" if run.fingerprint.get("grammar") == "on" else "off"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="{kind}"/>')
         parts.append(svg_text(x + 8, y - 6, str(number)))
@@ -85,6 +86,12 @@ def speed(runs: Sequence[EvalRun]) -> str:
     height = y0 + 70 + len(points) * ROW_HEIGHT
     longest = max(len(_label(run)) for _, _, run in points) * CHARACTER + 40
     return svg("Accuracy of all cases against speed", max(600, longest), height, parts)
+
+
+def _axis_end(largest: float) -> float:
+    """Return the round number at the end of an axis that holds values up to `largest`."""
+    power: float = 10.0 ** math.floor(math.log10(largest))
+    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= largest)
 
 
 def abstention(runs: Sequence[EvalRun]) -> str:
