@@ -19,17 +19,17 @@ TOOL = Tool("list_files", "List files.", PARAMETERS, Effect.READ, None, source="
 
 
 class SlowMount:
-    """Is mounted only after other tasks of the event loop have run."""
+    """Is mounted only after other tasks have run; Textual calls the handlers of all classes."""
 
     async def on_mount(self) -> None:
         await asyncio.sleep(0.3)
 
 
-class SlowModelsScreen(ModelsScreen, SlowMount):
+class SlowModelsScreen(ModelsScreen, SlowMount):  # type: ignore[misc]
     """A models screen that is mounted after its models were read."""
 
 
-class SlowToolsScreen(ToolsScreen, SlowMount):
+class SlowToolsScreen(ToolsScreen, SlowMount):  # type: ignore[misc]
     """A tools screen that is mounted after its tools were read."""
 
 
