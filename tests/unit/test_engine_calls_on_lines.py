@@ -17,7 +17,7 @@ from xlam_local.engine import GrammarBackend, LoadOptions
 from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.gbnf import Grammar, token
-from xlam_local.grammar import TextOrCalls, calls_on_lines, compile_tools
+from xlam_local.grammar import TextOrCalls, compile_tools, of_other_models
 from xlam_local.types import Effect, Prompt, PromptPart, Sampling, TokenLogprobs, Tool, UserMessage
 
 TEMPLATE = (
@@ -82,10 +82,38 @@ def test_the_tag_stands_before_the_calls_and_is_not_part_of_the_reply(
     other: LocalEngine, xlam: LocalEngine, enforced: Grammar
 ) -> None:
     tagged = (*written(other), PromptPart("<tool_call>\n", special=True))
-    expected, _ = generate(xlam, tagged, SAMPLING, calls_on_lines(enforced))
+    expected, _ = generate(xlam, tagged, SAMPLING, of_other_models(enforced, False))
     assert generate(other, written(other), SAMPLING, enforced)[0] == expected
-    opening = TextOrCalls(Grammar({"root": token(OPENING)}), enforced, (NAME,))
-    assert generate(other, written(other), SAMPLING, opening)[0] == expected
+
+
+@pytest.mark.parametrize("before", ["", "Yes.\n"])
+@pytest.mark.parametrize("markup", ["", "```json\n", "<function_call>", "<TOOLCALL>\n```json\n"])
+def test_the_markup_that_the_model_wrote_stands_before_the_calls(
+    other: LocalEngine, xlam: LocalEngine, before: str, markup: str
+) -> None:
+    begun = (*written(other), PromptPart(before), PromptPart(markup))
+    used = len(other.model.tokenize(begun)) - len(other.model.tokenize(written(other)))
+    rest = Sampling(max_tokens=SAMPLING.max_tokens - used)
+    expected, _ = generate(xlam, begun, rest, of_other_models(CALLS, True))
+    opening = TextOrCalls(Grammar({"root": token(before + markup + OPENING)}), CALLS, (NAME,))
+    text, end = generate(other, written(other), SAMPLING, opening)
+    if before and markup.startswith("```"):  # code after text is an example
+        assert text == before + markup + OPENING
+    else:
+        assert text == before + expected
+        assert end.usage.reply_tokens <= SAMPLING.max_tokens
+
+
+def test_a_control_token_that_begins_calls_stays_before_them(other_path: Path) -> None:
+    engine = LocalEngine.load(other_path, OPTIONS)
+    engine.__dict__["_call_tag_tokens"] = frozenset(range(engine.model.vocab_size))
+    text, _ = generate(engine, written(engine), SAMPLING, compile_tools(TOOLS).enforced)
+    assert text.startswith("[")
+    held = engine.context.sequences[0].tokens[len(engine.model.tokenize(written(engine))) :]
+    newline, opening = (engine.model.tokenize((PromptPart(part),)) for part in ("\n", text[:7]))
+    assert list(held[1 : 1 + len(newline)]) == newline
+    assert list(held[1 + len(newline) :][: len(opening)]) == opening
+    engine.close()
 
 
 @pytest.mark.parametrize("backend", ["llguidance", "llama.cpp"])

@@ -26,7 +26,7 @@ from xlam_local import agent, gbnf
 from xlam_local.agent import TurnOptions
 from xlam_local.errors import ContextExceeded, UsageError
 from xlam_local.generators import drain
-from xlam_local.grammar import calls_on_lines, compile_tools
+from xlam_local.grammar import compile_tools, of_other_models
 from xlam_local.prompt import LLAMA, QWEN
 from xlam_local.remote import http
 from xlam_local.remote.address import RemoteAddress, parse_url
@@ -117,7 +117,7 @@ def test_the_grammar_is_sent_in_the_field_of_each_server() -> None:
             assert (sent["grammar"] if kind == "vLLM" else sent) == expected
 
 
-def test_other_models_write_each_call_on_a_line_of_its_own() -> None:
+def test_other_models_may_write_each_call_on_a_line_of_its_own() -> None:
     with remote_server("llama-server", model="other") as server:
         template = "<|im_start|>{% for message in messages %}{{ message.content }}{% endfor %}"
         settings = {"default_generation_settings": {"n_ctx": 2048}, "total_slots": 4}
@@ -126,7 +126,8 @@ def test_other_models_write_each_call_on_a_line_of_its_own() -> None:
         events = turn(connected(server), "required")
         assert calls_of(events) == [{"a": 2, "b": 3}]
         sent = server.bodies[0]["grammar"]
-        assert sent == gbnf.to_gbnf(calls_on_lines(compile_tools([ADD], "required").grammar))
+        calls = compile_tools([ADD], "required").grammar
+        assert sent == gbnf.to_gbnf(of_other_models(calls, may_use_one_line=True))
         assert r'"[\n    {\"name\": \""' in sent
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .. import gbnf
 from ..gbnf import CallCount
-from ..grammar import Enforced, TextOrCalls, calls_on_lines
+from ..grammar import Enforced, TextOrCalls, of_other_models
 from .load_options import GrammarBackend
 
 CACHED_TEXTS = 8
@@ -31,14 +31,14 @@ class GrammarText:
 class GrammarSerializer:
     """Serializes grammars for one backend, in any thread.
 
-    `writes_lines` returns whether the model writes each call on a line of its own. The texts of
-    the last grammars are cached, as turns repeat theirs.
+    `is_xlam` returns whether the model writes its calls as xLAM does. The texts of the last
+    grammars are cached, as turns repeat theirs.
     """
 
-    def __init__(self, backend: GrammarBackend, writes_lines: Callable[[], bool]) -> None:
+    def __init__(self, backend: GrammarBackend, is_xlam: Callable[[], bool]) -> None:
         self._serialize = SERIALIZERS[backend]
-        self._writes_lines = writes_lines
-        self._last: tuple[tuple[gbnf.Grammar, str], ...] = ()
+        self._is_xlam = is_xlam
+        self._last: tuple[tuple[gbnf.Grammar, bool, str], ...] = ()
         """The newest first; replaced as a whole, because other threads may read it."""
 
     def serialize(self, grammar: Enforced | None) -> GrammarText | None:
@@ -47,13 +47,16 @@ class GrammarSerializer:
             return None
         if isinstance(grammar, TextOrCalls):
             before_calls, calls = self._serialize(grammar.text), grammar.calls
-            return GrammarText(self._text(calls), before_calls, grammar.tools, calls.call_count)
-        return GrammarText(self._text(grammar), call_count=grammar.call_count)
+            text = self._text(calls, after_text=True)
+            return GrammarText(text, before_calls, grammar.tools, calls.call_count)
+        return GrammarText(self._text(grammar, after_text=False), call_count=grammar.call_count)
 
-    def _text(self, grammar: gbnf.Grammar) -> str:
+    def _text(self, grammar: gbnf.Grammar, after_text: bool) -> str:
         last = self._last
-        text = next((text for known, text in last if known is grammar), None)
-        if text is None:
-            text = self._serialize(calls_on_lines(grammar) if self._writes_lines() else grammar)
-            self._last = ((grammar, text), *last[: CACHED_TEXTS - 1])
+        for known, known_after_text, text in last:
+            if known is grammar and known_after_text is after_text:
+                return text
+        written = grammar if self._is_xlam() else of_other_models(grammar, after_text)
+        text = self._serialize(written)
+        self._last = ((grammar, after_text, text), *last[: CACHED_TEXTS - 1])
         return text

@@ -50,7 +50,7 @@ class LocalEngine:
         self.batch_costs = BatchCosts()
         self.grammar_seconds: list[float] = []
         """The seconds that the grammar took for each sampled token of the last reply."""
-        self._serializer = GrammarSerializer(options.grammar_backend, lambda: not self._is_xlam)
+        self._serializer = GrammarSerializer(options.grammar_backend, lambda: self._is_xlam)
 
     @classmethod
     def load(
@@ -187,11 +187,10 @@ class LocalEngine:
         Raises:
             ContextExceeded: the prompt fills the context.
         """
-        tokens, calls_start = self.model.tokenize(prompt), self._calls_start(grammar)
-        free = self.context.size - len(tokens) - len(calls_start)
-        max_tokens = min(sampling.max_tokens, free)
-        if grammar is not None and grammar.before_calls is None:
-            tokens = [*tokens, *calls_start]
+        tokens = self.model.tokenize(prompt)
+        if grammar is not None and grammar.before_calls is None and grammar.call_count != "none":
+            tokens = [*tokens, *self._tag_before_calls]
+        max_tokens = min(sampling.max_tokens, self.context.size - len(tokens))
         if max_tokens <= 0:
             raise ContextExceeded(
                 f"The prompt has {len(tokens)} tokens, but the context holds {self.context.size}. "
@@ -288,21 +287,17 @@ class LocalEngine:
             CallDetector(grammar.tools, in_reasoning, early=True),
             lambda: compile_text(grammar.text),
             self._call_tag_tokens,
-            self._calls_start(grammar),
+            keeps_markup=not self._is_xlam,
         )
-
-    def _calls_start(self, grammar: GrammarText | None) -> list[int]:
-        """Return the tokens that the model reads before its calls; none for text and for xLAM.
-
-        They are the tag that other models are told to write. They are in the sequence, but not in
-        the reply.
-        """
-        if grammar is None or grammar.call_count == "none" or self._is_xlam:
-            return []
-        return self._tag_before_calls
 
     @cached_property
     def _tag_before_calls(self) -> list[int]:
+        """The tokens that models other than xLAM are told to write before calls; none for xLAM.
+
+        If a reply can only be calls, the model reads them first. They are not in the reply.
+        """
+        if self._is_xlam:
+            return []
         return self.model.tokenize((PromptPart(prompt.CALLS_START, special=True),))
 
     @cached_property

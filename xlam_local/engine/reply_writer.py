@@ -37,8 +37,9 @@ class CallSwitch:
     """Returns the grammar of the calls."""
     tag_tokens: frozenset[int]
     """Control tokens that models write before calls."""
-    calls_start: Sequence[int]
-    """The tokens that the model reads before its calls, and that are not part of the reply."""
+    keeps_markup: bool
+    """Whether tags and code fences before the calls stay in the sequence, so that the model goes on
+    as it began. They are not part of the reply."""
 
 
 class ReplyWriter:
@@ -142,7 +143,8 @@ class ReplyWriter:
                 if text:
                     yield text
             if detector.opening is not None:
-                yield from self._begin_calls(switch, tokens, text_ends)
+                tag = [token] if token in switch.tag_tokens else []
+                yield from self._begin_calls(switch, tokens, text_ends, tag)
                 return True
             if not self._logs_tokens:
                 yield from self._decoder.read([token], self._constraint)
@@ -180,11 +182,16 @@ class ReplyWriter:
         return sample(side, sampling, random)
 
     def _begin_calls(
-        self, switch: CallSwitch, tokens: Sequence[int], text_ends: Sequence[int]
+        self,
+        switch: CallSwitch,
+        tokens: Sequence[int],
+        text_ends: Sequence[int],
+        tag: Sequence[int],
     ) -> Decoding:
         """Take back the tokens from the opening of the calls on, and begin their grammar.
 
-        `text_ends` are the lengths of the text up to the end of each of the `tokens`.
+        `text_ends` are the lengths of the text up to the end of each of the `tokens`. `tag` is the
+        control token that begins the calls, if they begin so.
         """
         opening = switch.detector.opening
         assert opening is not None
@@ -193,11 +200,16 @@ class ReplyWriter:
         rest = switch.detector.text[text_ends[kept - 1] if kept else 0 : opening]
         text = [*tokens[:kept], *self._model.tokenize((PromptPart(rest),))]
         self._constraint, self.in_calls = switch.constraint(), True
-        self.count = len(text)
+        markup = self._markup(switch.detector.markup, tag) if switch.keeps_markup else []
+        markup = markup[: self._max_tokens - len(text)]
+        self.count = len(text) + len(markup)
         self._first_tokens = self._forced_tokens()[: self._max_tokens - self.count]
-        yield from self._decoder.replace(
-            [*switch.prompt, *text], switch.calls_start, self._first_tokens
-        )
+        yield from self._decoder.replace([*switch.prompt, *text], markup, self._first_tokens)
+
+    def _markup(self, written: str, tag: Sequence[int]) -> list[int]:
+        """Return the tokens of markup before calls; a line end follows a tag."""
+        after = "\n" if tag else written
+        return [*tag, *self._model.tokenize((PromptPart(after),))]
 
     def _continues(self, count: int) -> bool:
         return count < self._max_tokens and not self._constraint.finished()

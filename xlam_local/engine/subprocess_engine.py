@@ -67,7 +67,7 @@ class SubprocessEngine:
         self._path = path
         self._options = options
         self._log = log
-        self._serializer = GrammarSerializer(options.grammar_backend, self._writes_lines)
+        self._serializer = GrammarSerializer(options.grammar_backend, self._is_xlam)
         self._worker: WorkerProcess | None = None
         self._token_counts = TokenCountCache()
         self._request_number = 0
@@ -158,8 +158,8 @@ class SubprocessEngine:
         """How the model's prompts are written."""
         return prompt.format_from_json(self._model_info["prompt_format"])
 
-    def _writes_lines(self) -> bool:
-        return not isinstance(self.prompt_format, prompt.Family)
+    def _is_xlam(self) -> bool:
+        return isinstance(self.prompt_format, prompt.Family)
 
     @property
     def device(self) -> str:

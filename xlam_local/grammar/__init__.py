@@ -45,12 +45,12 @@ __all__ = [
     "Enforced",
     "KeywordReport",
     "TextOrCalls",
-    "calls_on_lines",
     "compile_schema",
     "compile_tools",
     "ends_in_reasoning",
     "for_last_answer",
     "for_schema",
+    "of_other_models",
 ]
 
 COMPILE_TIMEOUT_S = 10.0
@@ -157,15 +157,15 @@ def _grammar(parts: tuple[CompiledTool, ...], choice: str, parallel: bool) -> Gr
     return prune(Grammar(rules | shared_rules(rules), comments, schema, calls))
 
 
-def calls_on_lines(grammar: Grammar) -> Grammar:
-    """Return the grammar of calls for models other than xLAM: each call is on a line of its own.
+def of_other_models(grammar: Grammar, may_use_one_line: bool) -> Grammar:
+    """Return the grammar of calls for models other than xLAM; a grammar without calls is unchanged.
 
-    These models write a list of several calls so. In xLAM's list, on one line, they often close
-    the list after the first call.
+    Many of these models write each call on a line of its own, and close a list on one line after
+    its first call. With `may_use_one_line`, the model chooses; otherwise each call has a line.
     """
     if grammar.call_count == "none":
         return grammar
-    root = reply_format.root_with_calls_on_lines(grammar.call_count == "many")
+    root = reply_format.root_of_other_models(grammar.call_count == "many", may_use_one_line)
     return replace(grammar, rules={**grammar.rules, "root": root})
 
 

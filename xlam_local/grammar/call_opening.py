@@ -221,6 +221,7 @@ _QUOTATION_MARKS = (
     *("\u300c", "\u300e", "\uff08"),
 )
 _TAGS = re.compile(rf"(?:{_TAG})+")
+_MARKUP = regex.compile(rf"(?:{_TAG}|{_FENCE})*+")
 _MAX_HTML_TAG_CHARS = 220
 _HTML_CODE = re.compile(r"<(?P<end>/?)(?:code|pre|kbd|samp)\b[^<>]{0,200}>", re.IGNORECASE)
 """A tag of HTML around code."""
@@ -274,6 +275,12 @@ class CallDetector:
         """Whether the text is still empty, or ends with reasoning, so that calls may begin here."""
         starts = self._patterns is not None and self._place == "start" and self.opening is None
         return starts and not self.text[self._position :].strip()
+
+    @property
+    def markup(self) -> str:
+        """The tags and code fences with which the calls begin; empty if no calls have begun."""
+        found = None if self.opening is None else _MARKUP.match(self.text, self.opening)
+        return found.group() if found else ""
 
     def may_open_calls(self, text: str) -> bool:
         """Return whether calls may begin with `text`, of which one bracket is enough."""

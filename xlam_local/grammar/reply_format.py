@@ -73,14 +73,22 @@ def root(choice: str, parallel: bool) -> Node:
                 seq(Token(TEXT_AND_OPENING), _calls(separator, closing, parallel)),
             )
         case _:
-            between = token('}, {"name": "')
-            return seq(token(CALL_OPENING), _calls(between, token("}]"), parallel))
+            return _calls_on_one_line(parallel)
 
 
-def root_with_calls_on_lines(parallel: bool) -> Node:
-    """Return the body of the rule "root" for calls that each have a line of their own."""
+def root_of_other_models(parallel: bool, may_use_one_line: bool) -> Node:
+    """Return the body of the rule "root" for calls that each have a line of their own.
+
+    With `may_use_one_line`, all may also be on one line.
+    """
     opening, between = token('[\n    {"name": "'), token('},\n    {"name": "')
-    return seq(opening, _calls(between, token("}\n]"), parallel))
+    on_lines = seq(opening, _calls(between, token("}\n]"), parallel))
+    return alt(on_lines, _calls_on_one_line(parallel)) if may_use_one_line else on_lines
+
+
+def _calls_on_one_line(parallel: bool) -> Node:
+    between = token('}, {"name": "')
+    return seq(token(CALL_OPENING), _calls(between, token("}]"), parallel))
 
 
 def _calls(separator: Node, closing: Node, parallel: bool) -> Node:

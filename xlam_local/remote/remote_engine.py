@@ -11,7 +11,7 @@ from enum import StrEnum
 from .. import gbnf
 from ..errors import ContextExceeded, UsageError
 from ..gbnf import Grammar
-from ..grammar import CallDetector, Enforced, TextOrCalls, calls_on_lines, ends_in_reasoning
+from ..grammar import CallDetector, Enforced, TextOrCalls, ends_in_reasoning, of_other_models
 from ..prompt import Family, PromptFormat
 from ..types import (
     GenerationEnd,
@@ -115,6 +115,10 @@ class RemoteEngine:
         return self.server.prompt_format
 
     @property
+    def _is_xlam(self) -> bool:
+        return isinstance(self.prompt_format, Family)
+
+    @property
     def device(self) -> str:
         """Where the model computes, as a phrase."""
         return f"{self.server.kind.title} on {self._client.address.host}"
@@ -186,7 +190,7 @@ class RemoteEngine:
                     break
         first = Usage(reply_tokens=pieces, decode_seconds=time.perf_counter() - started)
         left = replace(sampling, max_tokens=max(1, sampling.max_tokens - pieces), stop=())
-        before = detector.text[: detector.opening]
+        before = detector.text[: detector.opening] + ("" if self._is_xlam else detector.markup)
         end = yield from self._write_within(prompt, before, grammar.calls, left)
         return replace(end, usage=first + end.usage)
 
@@ -277,8 +281,8 @@ class RemoteEngine:
     def _gbnf(self, grammar: Grammar) -> str:
         last = self._grammar
         if last is None or last[0] is not grammar:
-            is_xlam = isinstance(self.prompt_format, Family)
-            printed = gbnf.to_gbnf(grammar if is_xlam else calls_on_lines(grammar))
+            written = grammar if self._is_xlam else of_other_models(grammar, may_use_one_line=True)
+            printed = gbnf.to_gbnf(written)
             last = self._grammar = (grammar, printed)
         return last[1]
 
