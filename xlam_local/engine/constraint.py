@@ -27,6 +27,9 @@ class Constraint(Protocol):
     def accept(self, token: int) -> bool:
         """Advance by a token if the grammar allows it, and return whether it does."""
 
+    def take_back(self, count: int) -> bool:
+        """Undo the last `count` accepted tokens; return False if this is not possible."""
+
     def fast_forward(self) -> list[int]:
         """Advance by the tokens that the grammar forces, and return them."""
 
@@ -58,6 +61,10 @@ class NoConstraint:
     """A constraint that allows everything."""
 
     def accept(self, token: int) -> bool:
+        """Return True."""
+        return True
+
+    def take_back(self, count: int) -> bool:
         """Return True."""
         return True
 
@@ -114,6 +121,11 @@ class LLGuidanceConstraint:
         """Advance by a token if the grammar allows it."""
         consumed: int = self._matcher.try_consume_tokens([token])
         return consumed == 1
+
+    def take_back(self, count: int) -> bool:
+        """Undo the last accepted tokens."""
+        undone: bool = self._matcher.rollback(count)
+        return undone
 
     def fast_forward(self) -> list[int]:
         """Advance by the tokens that the grammar forces."""
@@ -193,6 +205,10 @@ class LlamaCppConstraint:
             return False
         llama_cpp.llama_sampler_accept(self._sampler, token)
         return True
+
+    def take_back(self, count: int) -> bool:
+        """Return False: llama.cpp's sampler only advances."""
+        return False
 
     def fast_forward(self) -> list[int]:
         """Return no tokens: llama.cpp does not compute which ones are forced."""

@@ -23,6 +23,7 @@ from .llama_context import DecodeRequest, LlamaContext, LlamaSequence
 from .llama_model import LlamaModel
 from .load_options import AdapterOption, LoadOptions
 from .logprobs import LogprobDecoder, TokenLog, with_logprobs
+from .more_calls import MoreCalls
 from .prompt_cache import PromptCache, fingerprint
 from .reply_writer import CallSwitch, ReplyWriter
 from .scheduler import TEXT, FinishReply, Item, Reply, ReplySteps, Scheduler
@@ -227,6 +228,7 @@ class LocalEngine:
             sampling,
             self.options.fast_forward,
             switch,
+            self._more_calls(grammar, decoder),
         )
         self.grammar_seconds = writer.grammar_seconds
         forced_start = writer.forced_start()
@@ -299,6 +301,14 @@ class LocalEngine:
         if self._is_xlam:
             return []
         return self.model.tokenize((PromptPart(prompt.CALLS_START, special=True),))
+
+    def _more_calls(
+        self, grammar: GrammarText | None, decoder: PromptLookupDecoder
+    ) -> MoreCalls | None:
+        """Return what adds calls to the list of a reply; None if it cannot have more calls."""
+        if grammar is None or grammar.call_count != "many" or self._is_xlam:
+            return None
+        return MoreCalls(self.model, decoder, self._call_tag_tokens)
 
     @cached_property
     def _is_xlam(self) -> bool:

@@ -149,6 +149,10 @@ class LogprobDecoder(PromptLookupDecoder):
             self._log.add(after[0], self.logits())
         yield from self._decode_and_log(after)
 
+    def cut(self, count: int) -> Decoding:
+        """Keep the first `count` tokens; `logits` are then those after the last."""
+        yield from self.replace(self._sequence.tokens[:count])
+
     def _decode_and_log(self, tokens: Sequence[int]) -> Decoding:
         """Decode tokens, and log all but the first."""
         size = min(self._context.batch_size, MAX_OUTPUTS)

@@ -17,6 +17,7 @@ from .call_closer import CallCloser
 from .constraint import Constraint
 from .llama_context import DecodeRequest, Logits
 from .llama_model import LlamaModel
+from .more_calls import MoreCalls
 from .sampling import apply_repeat_penalty, sample, sample_side, truncates
 from .speculative import Decoding, PromptLookupDecoder
 
@@ -46,7 +47,8 @@ class ReplyWriter:
     """Writes one reply of at most `sampling.max_tokens` tokens.
 
     With `switch`, the reply is text until the model begins calls. The tokens of that beginning are
-    taken back, and the calls are written within their grammar, in its own spelling.
+    taken back, and the calls are written within their grammar, in its own spelling. With
+    `more_calls`, the constraint is the grammar of a list of calls, to which more can be added.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ReplyWriter:
         sampling: Sampling,
         fast_forward: bool,
         switch: CallSwitch | None = None,
+        more_calls: MoreCalls | None = None,
     ) -> None:
         self._model = model
         self._decoder = decoder
@@ -67,6 +70,9 @@ class ReplyWriter:
         self._logs_tokens = sampling.logprobs is not None
         """Whether tokens are decoded before their text is yielded, because they are logged."""
         self._switch = switch
+        self._more_calls = more_calls
+        self._constrained_text = ""
+        """The text that was written within the constraint, without any before a switch."""
         self._random = np.random.default_rng(sampling.seed)
         self._first_tokens: list[int] = []
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -107,6 +113,7 @@ class ReplyWriter:
             continues = self._continues(self.count)
             self.truncated |= not (continues or self._constraint.finished())
             text = self._decode_text(new, final=not continues)
+            self._constrained_text += text
             unread = [] if decoded else new
             if self._logs_tokens:
                 yield from self._decoder.read(unread, self._constraint)
@@ -123,6 +130,8 @@ class ReplyWriter:
                     yield text
                 return
             new = [token, *self._forced_tokens()]
+            if self._closes_list(new) and (added := (yield from self._add_call(new))):
+                new, decoded = added, True
 
     def _write_text(self, switch: CallSwitch) -> Generator[str | DecodeRequest, None, bool]:
         """Yield text until the reply ends or calls begin; return whether they begin."""
@@ -210,6 +219,18 @@ class ReplyWriter:
         """Return the tokens of markup before calls; a line end follows a tag."""
         after = "\n" if tag else written
         return [*tag, *self._model.tokenize((PromptPart(after),))]
+
+    def _closes_list(self, new: Sequence[int]) -> bool:
+        """Return whether tokens close a list of calls, with enough of the limit for another."""
+        may_add = self._more_calls is not None and self._constraint.finished()
+        return may_add and self._max_tokens - self.count - len(new) >= 2 * CLOSING_TOKENS
+
+    def _add_call(self, new: Sequence[int]) -> Generator[DecodeRequest, None, list[int]]:
+        """Return the tokens that add a call instead of closing the list; none close it."""
+        assert self._more_calls is not None
+        closed = b"".join(map(self._model.token_bytes, new)).decode(errors="replace")
+        text = self._constrained_text + closed
+        return (yield from self._more_calls.add(self._constraint, new, text))
 
     def _continues(self, count: int) -> bool:
         return count < self._max_tokens and not self._constraint.finished()

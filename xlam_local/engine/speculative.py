@@ -144,6 +144,12 @@ class PromptLookupDecoder:
         if rest := tokens[len(held) :]:
             yield from self._decode(rest)
 
+    def cut(self, count: int) -> Decoding:
+        """Keep the first `count` tokens of the sequence, which end the reply."""
+        self._draft, self._predicted = [], None
+        self._sequence.truncate(count)
+        yield from ()
+
     def logits(self) -> Logits:
         """Return the logits after the last accepted token, shape (vocab_size,)."""
         return self._sequence.logits(back=len(self._draft))

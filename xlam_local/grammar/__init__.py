@@ -30,10 +30,12 @@ from .call_opening import (
     CALL_END_TAGS,
     CALL_TAGS,
     CallDetector,
+    begins_another_call,
     ends_in_reasoning,
 )
 from .compiler import GrammarCompiler, rule_names, shared_rules
 from .last_answer import LAST_ANSWER
+from .reply_format import end_and_next_call
 from .report import KeywordReport, keyword_reports, why_impossible
 
 __all__ = [
@@ -45,8 +47,10 @@ __all__ = [
     "Enforced",
     "KeywordReport",
     "TextOrCalls",
+    "begins_another_call",
     "compile_schema",
     "compile_tools",
+    "end_and_next_call",
     "ends_in_reasoning",
     "for_last_answer",
     "for_schema",

@@ -213,6 +213,22 @@ def _canonical_opening(tools: Collection[str]) -> str:
     return rf"{re.escape(CALL_OPENING)}(?:{named}|{other})"
 
 
+_ENDS = rf"(?:{_S}(?:{'|'.join(map(re.escape, CALL_END_TAGS))}|```))*{_S}"
+_ANOTHER_CALL = regex.compile(
+    rf"{_ENDS}(?:{_TAG}|<function=|,?{_S}(?:{_FENCE})?{_OBJECT}{_IDS}{_CALLS_KEY}{_IDS}"
+    rf"{_FUNCTION_KEY}{_NAME_KEY})"
+)
+
+
+def begins_another_call(text: str) -> bool | None:
+    """Return whether a model that writes `text` after a list of calls begins another call.
+
+    None means that more text is needed to know it.
+    """
+    found = _ANOTHER_CALL.match(text, partial=True)
+    return None if found is not None and found.partial else found is not None
+
+
 _REASONING = regex.compile(rf"{_S}(?P<tag>{'|'.join(re.escape(tag) for tag, _ in REASONING_TAGS)})")
 _NEXT_PLACE = re.compile(r"[\n<\[]|```|~~~")
 _PART_OF_FENCE = re.compile(r"(?:`{1,2}|~{1,2})\Z")

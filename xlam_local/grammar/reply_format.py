@@ -23,6 +23,11 @@ from ..types import Schema
 from .scalars import to_json
 
 CALL_OPENING = '[{"name": "'
+NEXT_CALL = ', {"name": "'
+"""What stands between a call and the name of the next, in a list on one line."""
+LINE_OPENING = '[\n    {"name": "'
+NEXT_LINE = ',\n    {"name": "'
+"""What stands between a call and the name of the next, if each call has a line of its own."""
 ARGUMENTS = ', "arguments": '
 
 TEXT = Chars(((1, 0xD7FF), (0xE000, 0x10FFFF)))
@@ -81,14 +86,19 @@ def root_of_other_models(parallel: bool, may_use_one_line: bool) -> Node:
 
     With `may_use_one_line`, all may also be on one line.
     """
-    opening, between = token('[\n    {"name": "'), token('},\n    {"name": "')
-    on_lines = seq(opening, _calls(between, token("}\n]"), parallel))
+    between, closing = token("}" + NEXT_LINE), token("}\n]")
+    on_lines = seq(token(LINE_OPENING), _calls(between, closing, parallel))
     return alt(on_lines, _calls_on_one_line(parallel)) if may_use_one_line else on_lines
 
 
 def _calls_on_one_line(parallel: bool) -> Node:
-    between = token('}, {"name": "')
-    return seq(token(CALL_OPENING), _calls(between, token("}]"), parallel))
+    between, closing = token("}" + NEXT_CALL), token("}]")
+    return seq(token(CALL_OPENING), _calls(between, closing, parallel))
+
+
+def end_and_next_call(calls: str) -> tuple[str, str]:
+    """Return how a list of calls ends after the last one, and what stands before another call."""
+    return ("\n]", NEXT_LINE) if calls.startswith(LINE_OPENING) else ("]", NEXT_CALL)
 
 
 def _calls(separator: Node, closing: Node, parallel: bool) -> Node:

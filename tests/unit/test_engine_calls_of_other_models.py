@@ -14,10 +14,11 @@ from tests.fakes.tiny_models import write_model
 from tests.fakes.toolsets import TOOLSETS
 from xlam_local import prompt
 from xlam_local.engine import GrammarBackend, LoadOptions
+from xlam_local.engine.grammar_text import GrammarSerializer
 from xlam_local.engine.local_engine import LocalEngine
 from xlam_local.engine.subprocess_engine import SubprocessEngine
 from xlam_local.gbnf import Grammar, token
-from xlam_local.grammar import TextOrCalls, compile_tools, of_other_models
+from xlam_local.grammar import TextOrCalls, begins_another_call, compile_tools, of_other_models
 from xlam_local.types import Effect, Prompt, PromptPart, Sampling, TokenLogprobs, Tool, UserMessage
 
 TEMPLATE = (
@@ -52,6 +53,15 @@ def other_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def other(other_path: Path) -> Iterator[LocalEngine]:
     loaded = LocalEngine.load(other_path, OPTIONS)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def eager(other_path: Path) -> Iterator[LocalEngine]:
+    """A model that begins another call after each, because every token counts as a tag."""
+    loaded = LocalEngine.load(other_path, OPTIONS)
+    loaded.__dict__["_call_tag_tokens"] = frozenset(range(loaded.model.vocab_size))
     yield loaded
     loaded.close()
 
@@ -155,17 +165,80 @@ def test_calls_are_closed_before_the_limit(other: LocalEngine) -> None:
         assert end.truncated or calls_on_their_lines(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("\n</tool_call>\n<tool_call>", True),
+        ("\n<tool_call>\n", True),
+        ("</tool_call>\n[{", None),
+        ('\n[{"name": "', True),
+        ('\n```\n\n```json\n[{"name": "', True),
+        (', {"name": "', True),
+        ('\n{"type": "function", "function": {"name": "', True),
+        ("<function=", True),
+        ("", None),
+        ("\n\n", None),
+        ("\n</tool_call>", None),
+        ("\n```\n", None),
+        ("\n</tool_call>\nThe weather", False),
+        ("\n[1]", False),
+        ("\nThis calls", False),
+        ('\n{"city": ', False),
+    ],
+)
+def test_what_follows_a_list_shows_whether_another_call_begins(
+    text: str, begins: bool | None
+) -> None:
+    assert begins_another_call(text) is begins
+
+
+def test_calls_are_added_to_the_list_until_one_repeats_or_the_limit_is_near(
+    eager: LocalEngine, other: LocalEngine
+) -> None:
+    first = json.loads(generate(other, written(other), SAMPLING, CALLS)[0])
+    text, end = generate(eager, written(eager), SAMPLING, CALLS)
+    calls = json.loads(text)
+    assert calls[: len(first)] == first
+    assert len(calls) > len(first)
+    assert calls_on_their_lines(text) == len(calls)
+    assert end.usage.reply_tokens <= SAMPLING.max_tokens
+
+
+def test_no_call_is_added_where_only_one_is_allowed(eager: LocalEngine, other: LocalEngine) -> None:
+    expected = generate(other, written(other), SAMPLING, ONE_CALL)[0]
+    assert generate(eager, written(eager), SAMPLING, ONE_CALL)[0] == expected
+
+
+def test_calls_are_added_to_a_list_on_one_line(eager: LocalEngine) -> None:
+    eager._serializer = GrammarSerializer("llguidance", lambda: True)
+    text, _ = generate(eager, written(eager), SAMPLING, CALLS)
+    assert "\n" not in text
+    assert text.startswith('[{"name": "')
+    assert text.endswith("}]")
+    assert len(json.loads(text)) > 1
+
+
 @pytest.mark.parametrize("opening", [None, f'[ {{"name": "{NAME}"'], ids=["calls", "text or calls"])
-def test_logged_tokens_are_those_of_the_reply(other: LocalEngine, opening: str | None) -> None:
+def test_logged_tokens_are_those_of_the_reply(eager: LocalEngine, opening: str | None) -> None:
     enforced = (
         CALLS if opening is None else TextOrCalls(Grammar({"root": token(opening)}), CALLS, (NAME,))
     )
-    text, _ = generate(other, written(other), SAMPLING, enforced)
+    text, _ = generate(eager, written(eager), SAMPLING, enforced)
     logged = Sampling(max_tokens=SAMPLING.max_tokens, logprobs=0)
-    items = list(other.generate(written(other), enforced, logged))
+    items = list(eager.generate(written(eager), enforced, logged))
     assert "".join(item for item in items if isinstance(item, str)) == text
     tokens = [each for item in items if isinstance(item, TokenLogprobs) for each in item.tokens]
     assert b"".join(each.data for each in tokens).decode() == text
+
+
+def test_a_backend_that_cannot_take_tokens_back_adds_no_call(other_path: Path) -> None:
+    backend: GrammarBackend = "llama.cpp"
+    options = LoadOptions(context_size=2048, threads=1, grammar_backend=backend)
+    engine = LocalEngine.load(other_path, options)
+    expected = json.loads(generate(engine, written(engine), SAMPLING, CALLS)[0])
+    engine.__dict__["_call_tag_tokens"] = frozenset(range(engine.model.vocab_size))
+    assert json.loads(generate(engine, written(engine), SAMPLING, CALLS)[0]) == expected
+    engine.close()
 
 
 @pytest.mark.model
