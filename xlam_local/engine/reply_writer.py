@@ -204,21 +204,39 @@ class ReplyWriter:
         """
         opening = switch.detector.opening
         assert opening is not None
-        kept = bisect_right(text_ends, opening)
+        detector, kept = switch.detector, bisect_right(text_ends, opening)
         # The opening may begin inside a token.
-        rest = switch.detector.text[text_ends[kept - 1] if kept else 0 : opening]
+        rest = detector.text[text_ends[kept - 1] if kept else 0 : opening]
         text = [*tokens[:kept], *self._model.tokenize((PromptPart(rest),))]
-        self._constraint, self.in_calls = switch.constraint(), True
-        markup = self._markup(switch.detector.markup, tag) if switch.keeps_markup else []
+        markup: list[int] = []
+        if switch.keeps_markup and tag:
+            markup = [*tag, *self._model.tokenize((PromptPart("\n"),))]  # as in the instructions
+        elif switch.keeps_markup:
+            markup = self._markup(detector, tokens, text_ends, kept)
         markup = markup[: self._max_tokens - len(text)]
+        self._constraint, self.in_calls = switch.constraint(), True
         self.count = len(text) + len(markup)
         self._first_tokens = self._forced_tokens()[: self._max_tokens - self.count]
         yield from self._decoder.replace([*switch.prompt, *text], markup, self._first_tokens)
 
-    def _markup(self, written: str, tag: Sequence[int]) -> list[int]:
-        """Return the tokens of markup before calls; a line end follows a tag."""
-        after = "\n" if tag else written
-        return [*tag, *self._model.tokenize((PromptPart(after),))]
+    def _markup(
+        self,
+        detector: CallDetector,
+        tokens: Sequence[int],
+        text_ends: Sequence[int],
+        kept: int,
+    ) -> list[int]:
+        """Return the tokens of the markup before the calls, as they were written if possible.
+
+        `kept` is the number of `tokens` before the markup.
+        """
+        assert detector.opening is not None
+        start, end = detector.opening, detector.opening + len(detector.markup)
+        if start != (text_ends[kept - 1] if kept else 0):
+            return self._model.tokenize((PromptPart(detector.markup),))
+        last = bisect_right(text_ends, end)
+        rest = detector.text[text_ends[last - 1] if last else 0 : end]
+        return [*tokens[kept:last], *self._model.tokenize((PromptPart(rest),))]
 
     def _closes_list(self, new: Sequence[int]) -> bool:
         """Return whether tokens close a list of calls, with enough of the limit for another."""
