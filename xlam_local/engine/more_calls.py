@@ -35,27 +35,35 @@ class MoreCalls:
         self._tag_tokens = tag_tokens
 
     def add(
-        self, constraint: Constraint, new: Sequence[int], text: str
+        self, constraint: Constraint, new: Sequence[int], text: str, wanted: int | None
     ) -> Generator[DecodeRequest, None, list[int]]:
         """Return the tokens that add a call, decoded and accepted; none if the list stays closed.
 
         `text` is the list, and `new` its last tokens, which the constraint has accepted. They are
-        not decoded, and are replaced by those that are returned.
+        not decoded, and are replaced by those that are returned. `wanted` is the token that the
+        model would have written without the grammar, if it is another.
         """
         held = list(self._decoder.accepted_tokens())
         if not _ends_with_new_call(text):
             return []
-        begins = yield from self._begins_another(new)
+        begins = yield from self._begins_another(new, wanted)
         if not (begins and (tokens := self._replace(constraint, new, text))):
             yield from self._decoder.cut(len(held))
             return []
         yield from self._decoder.replace([*held, *tokens])
         return tokens
 
-    def _begins_another(self, new: Sequence[int]) -> Generator[DecodeRequest, None, bool]:
+    def _begins_another(
+        self, new: Sequence[int], wanted: int | None
+    ) -> Generator[DecodeRequest, None, bool]:
         """Decode what the model writes after the list, and return whether it begins a call."""
         utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         unread, text = list(new), ""
+        closing = b"".join(map(self._model.token_bytes, new))
+        after = b"" if wanted is None else self._model.token_bytes(wanted)
+        if wanted is not None and after.startswith(closing):
+            # One token closes the list and goes on, such as `]` with a line end.
+            unread, text = [wanted], utf8.decode(after.removeprefix(closing))
         for _ in range(MAX_TOKENS_AFTER_CALLS):
             yield from self._decoder.read(unread, NoConstraint())
             token = int(self._decoder.logits().argmax())

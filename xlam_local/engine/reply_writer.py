@@ -73,6 +73,8 @@ class ReplyWriter:
         self._more_calls = more_calls
         self._constrained_text = ""
         """The text that was written within the constraint, without any before a switch."""
+        self._refused: int | None = None
+        """The token that was sampled last before the grammar was applied, if it was not allowed."""
         self._random = np.random.default_rng(sampling.seed)
         self._first_tokens: list[int] = []
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -248,7 +250,7 @@ class ReplyWriter:
         assert self._more_calls is not None
         closed = b"".join(map(self._model.token_bytes, new)).decode(errors="replace")
         text = self._constrained_text + closed
-        return (yield from self._more_calls.add(self._constraint, new, text))
+        return (yield from self._more_calls.add(self._constraint, new, text, self._refused))
 
     def _continues(self, count: int) -> bool:
         return count < self._max_tokens and not self._constraint.finished()
@@ -278,11 +280,12 @@ class ReplyWriter:
         allowed, the distribution is the same as with the mask, unless top_k, top_p or min_p
         exclude tokens: then the mask must be applied first.
         """
-        logits = self._logits()
+        logits, self._refused = self._logits(), None
         if self._sampling.temperature == 0 or not truncates(self._sampling):
             token = sample(logits, self._sampling, self._random)
             if self._accept(token):
                 return token
+            self._refused = token
         started = time.perf_counter()
         masked = self._constraint.mask_logits(logits)
         self._sampling_s += time.perf_counter() - started
